@@ -1,0 +1,1 @@
+"""Frozen values and the error tree. Knows numpy and the standard library only."""

@@ -1,0 +1,66 @@
+"""Every error this package raises on purpose. Knows nothing of doors: status codes live in ``http/errors.py``.
+
+SlatewiseError
+├── ConfigError        the operator must fix a setting
+├── InputError         the caller must fix the request; nothing was written
+├── NotFound           the thing asked for does not exist
+├── NotReady           no bundle is loaded yet; retry later
+├── Overloaded         shed on purpose; retry later
+├── StageFailed        one component failed; the slate is served degraded
+├── BundleError        a bundle is missing, corrupt, or of another build; the live one stays
+├── StorageError       the store could not make a write durable, or is damaged
+└── TrainingError      the data cannot be learned from as asked
+"""
+
+
+class SlatewiseError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(SlatewiseError):
+    """A setting is missing, unknown, or contradicts another."""
+
+
+class InputError(SlatewiseError):
+    """The caller sent something we refuse. Names the field, the value and what would be right."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        shown = repr(value)
+        if len(shown) > 80:
+            shown = shown[:77] + "..."
+        super().__init__(f"{field}: got {shown}, expected {expected}")
+        self.field = field
+        self.expected = expected
+
+
+class NotFound(SlatewiseError):
+    """The user, item or bundle asked for does not exist."""
+
+
+class NotReady(SlatewiseError):
+    """No bundle is loaded, so nothing can be ranked yet."""
+
+
+class Overloaded(SlatewiseError):
+    """The request was shed to protect the ones already accepted."""
+
+
+class StageFailed(SlatewiseError):
+    """One component failed or ran out of its budget; the line goes on without it."""
+
+    def __init__(self, stage: str, component: str, reason: str) -> None:
+        super().__init__(f"{stage}/{component}: {reason}")
+        self.stage = stage
+        self.component = component
+
+
+class BundleError(SlatewiseError):
+    """A bundle is missing, corrupt, or does not match this HOME."""
+
+
+class StorageError(SlatewiseError):
+    """The store could not make a write durable, or is damaged."""
+
+
+class TrainingError(SlatewiseError):
+    """The data cannot be learned from as asked."""

@@ -1,0 +1,207 @@
+"""Every setting: name, default, unit and help, written once. Knows nothing of files or the environment (see wiring).
+
+Nested like the folders. `wiring` reads TOML < environment < flag into these values; the docs page and
+``slatewise settings`` are made from the ``help`` metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def setting(default: Any, help: str) -> Any:
+    """Declare one setting with its help text."""
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: default, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSettings:
+    """One kind of interaction."""
+
+    weight: float = setting(1.0, "share of this action's probability in the final score; negative for dislikes")
+    seen: bool = setting(False, "whether an item is not shown again to a user after this action")
+
+
+DEFAULT_ACTIONS: Mapping[str, ActionSettings] = {
+    "interaction": ActionSettings(weight=1.0, seen=True),
+    "view": ActionSettings(weight=0.2),
+    "click": ActionSettings(weight=1.0),
+    "cart": ActionSettings(weight=2.0),
+    "buy": ActionSettings(weight=4.0, seen=True),
+    "like": ActionSettings(weight=2.0, seen=True),
+    "dislike": ActionSettings(weight=-2.0, seen=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """What is accepted."""
+
+    default_action: str = setting("interaction", "action of imported rows and events that name none")
+    unknown_items: Literal["create", "refuse"] = setting(
+        "create", "whether an interaction with an unknown item adds it to the catalogue or is refused"
+    )
+    max_batch: int = setting(10_000, "events in one request at most")
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """The event log."""
+
+    history_length: int = setting(200, "newest interactions kept per user for towers and features")
+    cached_users: int = setting(50_000, "user states kept in memory at most")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """The vector index."""
+
+    kind: Literal["auto", "exact", "hnsw"] = setting("auto", "auto: exact up to exact_up_to items, hnsw above")
+    exact_up_to: int = setting(20_000, "items up to which an exact scan is fast enough (auto)")
+    connectivity: int = setting(16, "neighbours per node (hnsw M)")
+    expansion_add: int = setting(128, "candidates examined when adding (hnsw efConstruction)")
+    expansion_search: int = setting(128, "candidates examined when searching (hnsw ef)")
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSettings:
+    """How many candidates each source may offer."""
+
+    two_tower: int = setting(100, "candidates from the vector index, after seen items are left out")
+    item_to_item: int = setting(30, "candidates that often follow the user's last items")
+    trending: int = setting(10, "candidates from what many users touch now")
+    new_arrivals: int = setting(5, "candidates from the newest items")
+
+
+@dataclass(frozen=True, slots=True)
+class FilteringSettings:
+    """What may be shown at all."""
+
+    seen: bool = setting(True, "drop items the user already has by an action declared as seen")
+
+
+@dataclass(frozen=True, slots=True)
+class RankingSettings:
+    """The deep ranker in the request path."""
+
+    kind: Literal["auto", "off"] = setting("auto", "auto: the bundle's ranker; off: keep the order of retrieval")
+    limit: int = setting(150, "candidates ranked at most, in the order of retrieval")
+
+
+@dataclass(frozen=True, slots=True)
+class PinSettings:
+    """One item fixed to one place."""
+
+    item_id: str = setting("", "the item")
+    position: int = setting(0, "its 0-based place in the slate")
+
+
+@dataclass(frozen=True, slots=True)
+class RerankingSettings:
+    """How the slate is composed from the ranked candidates."""
+
+    cap_attribute: str = setting("categories", "attribute whose values are capped within a slate")
+    cap: int = setting(0, "items of one value in a slate at most; 0 lifts the cap")
+    diversity: float = setting(0.0, "0 to 1: weight of distance to the items placed already (MMR over item vectors)")
+    exploration: float = setting(0.0, "probability that the last place goes to a new item from the reserve")
+    pins: tuple[PinSettings, ...] = setting((), "items at fixed places, where they may be shown at all")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """The result cache."""
+
+    size: int = setting(10_000, "slates kept at most; 0 switches the cache off")
+    ttl_s: float = setting(60.0, "seconds a slate may be reused while nothing changed")
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """The request path."""
+
+    max_size: int = setting(500, "items in one slate at most")
+    reserve: int = setting(100, "ranked items kept behind a slate for refills from the cache")
+    deadline_ms: float = setting(200.0, "time for one slate; later stages are skipped once it is spent")
+    max_wait_ms: float = setting(1000.0, "longest wait for min_version")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """What `slatewise train` learns with. Defaults suit 100k to 10M interactions on 2 cores."""
+
+    deep: Literal["auto", "on", "off"] = setting(
+        "auto", "auto: towers and ranker where torch is installed; off: spectral only"
+    )
+    dim: int = setting(64, "width of the embeddings")
+    history_length: int = setting(100, "interactions the user tower reads")
+    layers: int = setting(2, "blocks of the user tower")
+    heads: int = setting(2, "attention heads per block")
+    dropout: float = setting(0.2, "dropout of the towers")
+    temperature: float = setting(0.05, "softmax temperature of the cosine between the towers")
+    negatives: int = setting(512, "shared sampled negatives per batch")
+    batch_size: int = setting(32, "histories per batch")
+    learning_rate: float = setting(1e-3, "peak learning rate, cosine decay")
+    epochs: int = setting(40, "passes over the histories at most; early stopping ends sooner")
+    patience: int = setting(3, "validations without a better NDCG@10 before stopping")
+    minutes: float = setting(8.0, "time for the towers at most; the learning rate decays to the end of it")
+    ranker_minutes: float = setting(4.0, "time for the ranker at most")
+    ranker_lists: int = setting(20_000, "training slates for the ranker at most")
+    ranker_epochs: int = setting(8, "passes over the slates at most")
+    seed: int = setting(0, "seed of every random choice")
+    threads: int = setting(0, "threads for training; 0 uses all cores")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """The HTTP door."""
+
+    host: str = setting("127.0.0.1", "address to bind; loopback by default")
+    port: int = setting(8080, "port to bind")
+    max_body_bytes: int = setting(8_000_000, "largest accepted request body")
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """What is observed."""
+
+    impressions: Literal["on", "off"] = setting("on", "append what was shown to the event log, after the answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, as one frozen value."""
+
+    actions: Mapping[str, ActionSettings] = field(
+        default_factory=lambda: dict(DEFAULT_ACTIONS), metadata={"help": "kinds of interaction, by name"}
+    )
+    ingest: IngestSettings = field(default_factory=IngestSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    index: IndexSettings = field(default_factory=IndexSettings)
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    filtering: FilteringSettings = field(default_factory=FilteringSettings)
+    ranking: RankingSettings = field(default_factory=RankingSettings)
+    reranking: RerankingSettings = field(default_factory=RerankingSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    serving: ServingSettings = field(default_factory=ServingSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Action names in their declared order: the meaning of every ``action`` column."""
+        return tuple(self.actions)
+
+    @property
+    def seen_actions(self) -> frozenset[int]:
+        """Indexes of the actions after which an item is not shown again."""
+        return frozenset(i for i, a in enumerate(self.actions.values()) if a.seen)
+
+    @property
+    def positive_actions(self) -> frozenset[int]:
+        """Indexes of the actions worth predicting: those of positive weight."""
+        return frozenset(i for i, a in enumerate(self.actions.values()) if a.weight > 0)

@@ -1,0 +1,55 @@
+"""The ordered items we answer with, and how we got there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from slatewise.domain.candidate import Candidates
+from slatewise.domain.ids import Frame, Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """Candidates that one component removed. ``component`` is ``stage/name``."""
+
+    component: str
+    candidates: Candidates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the ranker saw and said of the ranked candidates, kept only when the query asks to explain."""
+
+    row: npt.NDArray[np.int64]
+    feature_names: tuple[str, ...]
+    features: Frame
+    probabilities: Mapping[str, Scores]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slate:
+    """The ordered answer, the ranked reserve behind it, and every drop on the way.
+
+    ``shown``, ``reserve`` and ``dropped`` partition what retrieval returned: nothing is lost, nothing invented.
+    ``version`` is the log offset the answer reflects; ``timing_ms`` maps a stage's name to milliseconds.
+    """
+
+    request_id: str
+    bundle: str
+    version: int
+    shown: Candidates
+    reserve: Candidates
+    dropped: tuple[Dropped, ...]
+    retrieved: Candidates
+    """What retrieval returned, merged, in its order: the input of the funnel."""
+    degraded: tuple[str, ...] = ()
+    """``component: reason`` for each part that failed or was skipped."""
+    cached: bool = False
+    timing_ms: Mapping[str, float] = field(default_factory=dict)
+    evidence: Evidence | None = None
+    reasons: tuple[str, ...] = ()
+    """Per shown position, why it stands there: ``ranked``, ``pinned``, ``explored``, ``capped``."""

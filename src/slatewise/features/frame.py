@@ -1,0 +1,131 @@
+"""The ranker's dense inputs, one definition each, read live and in replay by the same code.
+
+A value depends on the query and its candidate alone: no ranks, no normalising over the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from slatewise.domain.candidate import Candidates
+from slatewise.domain.history import History
+from slatewise.domain.ids import Frame, Rows, Vectors
+from slatewise.domain.query import Resolved
+from slatewise.features.state import CountedState
+from slatewise.ports.stores import Catalogue
+
+NEAR_LAGS = 3
+RECENT = 10
+LONG = 50
+PAIR_PRIOR = 20.0
+
+NAMES = (
+    "affinity",
+    "affinity_to_last",
+    "affinity_to_recent_max",
+    "affinity_to_recent_mean",
+    "popularity",
+    "trend",
+    "follows_last",
+    "follows_second_last",
+    "follows_third_last",
+    "follows_recent",
+    "co_occurs_recent",
+    "age",
+    "history_length",
+    "since_last",
+    "contacts",
+    "since_contact",
+    "category_share",
+    "category_since",
+)
+
+
+class DenseFrame:
+    """Reads ``len(names)`` columns per candidate. *vectors* maps rows to item vectors ``(n, d)``. Thread-safe."""
+
+    def __init__(self, state: CountedState, catalogue: Catalogue, vectors: Callable[[Rows], Vectors]) -> None:
+        self._state = state
+        self._catalogue = catalogue
+        self._vectors = vectors
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return NAMES
+
+    def read(self, query: Resolved, candidates: Candidates) -> Frame:
+        rows = candidates.row
+        history = query.user.history
+        at = query.query.at
+        frame = np.full((len(NAMES), rows.size), np.nan, np.float32)
+        if rows.size:
+            frame[0:4] = self._affinities(query, history, rows)
+            count = self._state.popularity.counts(rows).astype(np.float64)
+            frame[4] = np.log1p(count)
+            frame[5] = np.log((self._state.popularity.trend(rows, at) + 1.0) / (count + 1.0))
+            frame[6:11] = self._transitions(history, rows, count)
+            frame[11] = _log_days(at - self._catalogue.created_at[rows])
+            frame[12] = np.log1p(len(history))
+            frame[13] = _log_days(at - history.at[-1:])[0] if len(history) else np.nan
+            frame[14:16] = _contacts(history.row, history, rows, at)
+            frame[16:18] = self._categories(history, rows, at)
+        return np.ascontiguousarray(frame.T)
+
+    def _affinities(self, query: Resolved, history: History, rows: Rows) -> Frame:
+        out = np.full((4, rows.size), np.nan, np.float32)
+        vectors = self._vectors(rows)
+        if query.vector is not None:
+            out[0] = vectors @ query.vector[0]
+        if len(history):
+            similar = vectors @ self._vectors(history.row[-RECENT:]).T
+            out[1], out[2], out[3] = similar[:, -1], similar.max(1), similar.mean(1)
+        return out
+
+    def _transitions(self, history: History, rows: Rows, count: npt.NDArray[np.float64]) -> Frame:
+        out = np.zeros((5, rows.size), np.float32)
+        transitions = self._state.transitions
+        last = history.row[-RECENT:][::-1]
+        follows = np.zeros(rows.size)
+        co_occurs = np.zeros(rows.size)
+        before = self._state.popularity.counts(last) + PAIR_PRIOR
+        for lag, row in enumerate(last.tolist()):
+            near, decayed = transitions.between(row, rows)
+            weight = 0.8**lag
+            if lag < NEAR_LAGS:
+                out[lag] = np.log1p(1000.0 * near / before[lag])
+            follows += weight * near / before[lag]
+            # Cosine-like: what many follow is no news, so the candidate's own count is discounted too.
+            co_occurs += weight * decayed / (before[lag] * np.sqrt(count + PAIR_PRIOR))
+        out[3] = np.log1p(1000.0 * follows)
+        out[4] = np.log1p(100.0 * co_occurs)
+        return out
+
+    def _categories(self, history: History, rows: Rows, at: float) -> Frame:
+        codes = self._catalogue.codes("categories")
+        recent = history.last(LONG)
+        past = codes[recent.row]
+        share, since = _contacts(past, recent, codes[rows], at)
+        unknown = codes[rows] < 0
+        share[unknown], since[unknown] = np.nan, np.nan
+        return np.stack([np.expm1(share) / max(len(recent), 1), since])
+
+
+def _contacts(past: Rows, history: History, wanted: Rows, at: float) -> tuple[Frame, Frame]:
+    """Return log1p(how often each wanted value is in the past) and the log days since it last was."""
+    times = np.zeros(wanted.size, np.float32)
+    since = np.full(wanted.size, np.nan, np.float32)
+    if past.size:
+        same = past[:, None] == wanted[None, :]
+        times = np.log1p(same.sum(0)).astype(np.float32)
+        latest = past.size - 1 - same[::-1].argmax(0)
+        met = same.any(0)
+        since[met] = _log_days(at - history.at[latest[met]])
+    return times, since
+
+
+def _log_days(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    days: npt.NDArray[np.float64] = np.maximum(seconds, 0.0) / 86_400.0
+    return np.log1p(days)

@@ -1,0 +1,35 @@
+"""Histories as the towers and the ranker read them: embeddings, actions, gaps. One definition for both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from slatewise.domain.history import History
+from slatewise.domain.ids import Vectors
+from slatewise.ports.models import Sequence
+
+GAP_BUCKETS = 34
+"""Bucket 0: no time known or nothing before; bucket b: a gap of about 2^(b-1) seconds, up to 2^32."""
+
+
+def gap_buckets(at: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the bucket of the time since the interaction before, shape ``(t,)``; the first one has bucket 0."""
+    gap = np.diff(at, prepend=np.nan)
+    known = np.isfinite(gap)
+    seconds = np.where(known, np.maximum(gap, 0.0), 0.0)
+    bucket = 1 + np.floor(np.log2(seconds + 1.0)).astype(np.int64)
+    return np.where(known, np.minimum(bucket, GAP_BUCKETS - 1), 0)
+
+
+def as_sequence(history: History, limit: int, embeddings: Vectors) -> Sequence:
+    """Return the newest *limit* interactions as a batch of one. *embeddings* are those of that many newest rows."""
+    recent = history.last(limit)
+    # Gaps are taken after the cut, so the oldest kept interaction has bucket 0: just as in training's windows.
+    gap = gap_buckets(recent.at)
+    return Sequence(
+        item=embeddings[None].astype(np.float32, copy=False),
+        action=recent.action[None],
+        gap=gap[None],
+        mask=np.ones((1, len(recent)), np.float32),
+    )

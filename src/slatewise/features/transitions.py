@@ -1,0 +1,180 @@
+"""Which item follows which, within a user's history. Folded in log order, exact in any batching.
+
+Two counts per ordered pair: ``near`` (directly after) and ``decayed`` (within the next eight, weighted 0.8^(lag-1),
+in thousandths). Both are integers, so sums are equal bit for bit whether interactions arrive one by one or a million at
+once. A compressed sparse matrix holds the bulk; a small dictionary holds what came since.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slatewise.domain.ids import Rows
+
+WINDOW = 8
+STEP_WEIGHTS = np.round(1000 * 0.8 ** np.arange(WINDOW)).astype(np.int64)
+BULK = 512
+MERGE_AFTER = 200_000
+
+_NONE: Rows = np.zeros(0, np.int64)
+
+
+class _Counts(NamedTuple):
+    """What readers see, swapped as one: rows ``start[r]:start[r + 1]`` of the columns, plus what came since."""
+
+    start: npt.NDArray[np.int64]
+    next: npt.NDArray[np.int64]
+    near: npt.NDArray[np.int64]
+    decayed: npt.NDArray[np.int64]
+    delta: dict[int, dict[int, tuple[int, int]]]
+
+    def bulk(self, row: int) -> slice:
+        return slice(self.start[row], self.start[row + 1]) if row + 1 < self.start.size else slice(0, 0)
+
+
+class Transitions:
+    """Pair counts. One writer; readers see a count before or after an update, never half of one."""
+
+    def __init__(self) -> None:
+        self._counts = _Counts(np.zeros(1, np.int64), _NONE, _NONE, _NONE, {})
+        self._recent: npt.NDArray[np.int64] = np.full((0, WINDOW), -1, np.int64)
+        self._delta_pairs = 0
+
+    def fold(self, user: Rows, item: Rows) -> None:
+        """Absorb interactions in log order. *user* and *item* have shape ``(n,)``."""
+        if not user.size:
+            return
+        self._grow_users(int(user.max()) + 1)
+        if user.size >= BULK:
+            self._fold_bulk(user, item)
+        else:
+            for u, i in zip(user.tolist(), item.tolist(), strict=True):
+                self._fold_one(u, i)
+            if self._delta_pairs > MERGE_AFTER:
+                self._merge(*self._delta_columns())
+
+    def _fold_one(self, user: int, item: int) -> None:
+        recent = self._recent[user]
+        for distance, before in enumerate(recent[::-1].tolist()):
+            if before < 0:
+                break
+            if before == item:
+                continue
+            followers = self._counts.delta.setdefault(before, {})
+            near, decayed = followers.get(item, (0, 0))
+            self._delta_pairs += item not in followers
+            followers[item] = (near + (distance == 0), decayed + int(STEP_WEIGHTS[distance]))
+        self._recent[user] = np.append(recent[1:], item)
+
+    def _fold_bulk(self, user: Rows, item: Rows) -> None:
+        # Each user's remembered last items go before the new ones, so a batch border is no border for pairs.
+        known = np.unique(user)
+        old_user = np.repeat(known, WINDOW)
+        old_item = self._recent[known].ravel()
+        is_new = np.concatenate([np.zeros(old_item.size, bool), np.ones(item.size, bool)])
+        all_user, all_item = np.concatenate([old_user, user]), np.concatenate([old_item, item])
+        order = np.argsort(all_user, kind="stable")
+        all_user, all_item, is_new = all_user[order], all_item[order], is_new[order]
+        before, after, near, decayed = [], [], [], []
+        for distance in range(1, min(WINDOW, all_user.size - 1) + 1):
+            pair = (all_user[:-distance] == all_user[distance:]) & is_new[distance:]
+            pair &= (all_item[:-distance] >= 0) & (all_item[:-distance] != all_item[distance:])
+            at = np.flatnonzero(pair)
+            before.append(all_item[at])
+            after.append(all_item[at + distance])
+            near.append(np.full(at.size, int(distance == 1), np.int64))
+            decayed.append(np.full(at.size, STEP_WEIGHTS[distance - 1], np.int64))
+        end = np.flatnonzero(np.append(all_user[1:] != all_user[:-1], True))
+        self._recent[all_user[end]] = all_item[end[:, None] - np.arange(WINDOW - 1, -1, -1)]
+        columns = [np.concatenate(c) for c in (before, after, near, decayed)]
+        pending = self._delta_columns()
+        self._merge(*(np.concatenate([new, old]) for new, old in zip(columns, pending, strict=True)))
+
+    def _delta_columns(self) -> tuple[Rows, Rows, Rows, Rows]:
+        flat = [
+            (before, after, near, decayed)
+            for before, followers in self._counts.delta.items()
+            for after, (near, decayed) in followers.items()
+        ]
+        columns = np.array(flat, np.int64).reshape(-1, 4)
+        return columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3]
+
+    def _merge(self, before: Rows, after: Rows, near: Rows, decayed: Rows) -> None:
+        held = self._counts
+        lengths = np.diff(held.start)
+        before = np.concatenate([np.repeat(np.arange(lengths.size), lengths), before])
+        after = np.concatenate([held.next, after])
+        items = int(max(before.max(initial=-1), after.max(initial=-1))) + 1
+        key, place = np.unique(before * items + after, return_inverse=True)
+        # Sums stay far below 2^53, so adding them as doubles is exact.
+        near_sum = np.bincount(place, np.concatenate([held.near, near]), key.size).astype(np.int64)
+        decayed_sum = np.bincount(place, np.concatenate([held.decayed, decayed]), key.size).astype(np.int64)
+        start = np.searchsorted(key, np.arange(items + 1) * items)
+        self._counts = _Counts(start, key % items if items else key, near_sum, decayed_sum, {})
+        self._delta_pairs = 0
+
+    def _grow_users(self, size: int) -> None:
+        if size > len(self._recent):
+            extra = max(size, int(len(self._recent) * 1.2)) - len(self._recent)
+            self._recent = np.concatenate([self._recent, np.full((extra, WINDOW), -1, np.int64)])
+
+    def followers(self, row: int) -> tuple[Rows, Rows, Rows]:
+        """Return ``(rows, near, decayed)`` of all that followed *row*; rows are distinct, in no promised order."""
+        counts = self._counts
+        part = counts.bulk(row)
+        rows, near, decayed = counts.next[part], counts.near[part], counts.decayed[part]
+        delta = counts.delta.get(row)
+        if not delta:
+            return rows, near, decayed
+        fresh = np.array([(r, n, d) for r, (n, d) in list(delta.items())], np.int64)
+        rows, place = np.unique(np.concatenate([rows, fresh[:, 0]]), return_inverse=True)
+        return (
+            rows,
+            np.bincount(place, np.concatenate([near, fresh[:, 1]])).astype(np.int64),
+            np.bincount(place, np.concatenate([decayed, fresh[:, 2]])).astype(np.int64),
+        )
+
+    def between(self, row: int, candidates: Rows) -> tuple[Rows, Rows]:
+        """Return ``(near, decayed)`` counts from *row* to each candidate; shape ``(n,)`` each, 0 where never seen."""
+        counts = self._counts
+        part = counts.bulk(row)
+        rows = counts.next[part]
+        near = np.zeros(candidates.size, np.int64)
+        decayed = np.zeros(candidates.size, np.int64)
+        if rows.size:
+            at = np.minimum(np.searchsorted(rows, candidates), rows.size - 1)
+            held = rows[at] == candidates
+            near[held] = counts.near[part][at[held]]
+            decayed[held] = counts.decayed[part][at[held]]
+        delta = counts.delta.get(row)
+        if delta:
+            fresh = np.array([delta.get(c, (0, 0)) for c in candidates.tolist()], np.int64).reshape(-1, 2)
+            near += fresh[:, 0]
+            decayed += fresh[:, 1]
+        return near, decayed
+
+    def save(self, folder: Path) -> None:
+        """Write the counts into *folder*, which exists."""
+        self._merge(*self._delta_columns())
+        counts = self._counts
+        np.savez(
+            folder / "transitions.npz",
+            start=counts.start,
+            next=counts.next,
+            near=counts.near,
+            decayed=counts.decayed,
+            recent=self._recent,
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Transitions:
+        """Return the counts that `save` wrote."""
+        loaded = cls()
+        with np.load(folder / "transitions.npz", allow_pickle=False) as file:
+            loaded._counts = _Counts(file["start"], file["next"], file["near"], file["decayed"], {})
+            loaded._recent = file["recent"]
+        return loaded

@@ -1,0 +1,23 @@
+"""Lookups that every filter shares. Knows nothing of rules."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slatewise.domain.ids import Mask, Rows
+
+
+def marked(rows: Rows, mask: Mask) -> Mask:
+    """Return the mask's verdict per row; False for rows outside of it."""
+    if not mask.size:
+        return np.zeros(rows.size, np.bool_)
+    return np.take(mask, rows, mode="clip") & (rows >= 0) & (rows < mask.size)
+
+
+def among(rows: Rows, sorted_rows: Rows) -> Mask:
+    """Mark the rows that *sorted_rows* (ascending) holds; shape ``(n,)``."""
+    if not sorted_rows.size:
+        return np.zeros(rows.size, np.bool_)
+    at = np.minimum(np.searchsorted(sorted_rows, rows), sorted_rows.size - 1)
+    found: Mask = sorted_rows[at] == rows
+    return found

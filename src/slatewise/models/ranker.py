@@ -1,0 +1,40 @@
+"""The deep ranker as exported from training: an ONNX graph behind `ports.models.Ranker`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from slatewise.domain.errors import BundleError
+from slatewise.domain.ids import Frame, Scores, Vectors
+from slatewise.models.sessions import OnnxSession
+from slatewise.models.towers import empty_step
+from slatewise.ports.models import Sequence
+
+
+class OnnxRanker:
+    """Predicts per-action probabilities. Thread-safe."""
+
+    def __init__(self, path: Path, actions: tuple[str, ...]) -> None:
+        self._session = OnnxSession(path)
+        self._actions = actions
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return self._actions
+
+    def predict(self, history: Sequence, user: Vectors, candidates: Vectors, features: Frame) -> Mapping[str, Scores]:
+        if not history.item.shape[1]:
+            history = empty_step(history)
+        (probability,) = self._session.run(
+            item=history.item,
+            action=history.action,
+            gap=history.gap,
+            mask=history.mask,
+            user=user,
+            candidate=candidates,
+            feature=features,
+        )
+        if probability.shape != (len(candidates), len(self._actions)):
+            raise BundleError(f"ranker answered shape {probability.shape} for {len(candidates)} candidates")
+        return {action: probability[:, i] for i, action in enumerate(self._actions)}

@@ -1,0 +1,1 @@
+"""Protocols only: what one room may ask of another."""

@@ -1,0 +1,127 @@
+"""What must outlive the process, and the views folded from it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from slatewise.domain.columns import Interactions
+from slatewise.domain.events import Event, Impression, ItemChange, Receipt, Stored, UserChange
+from slatewise.domain.ids import Mask, Rows
+from slatewise.domain.query import Condition, UserState
+
+
+class EventLog(Protocol):
+    """Every event, once, in the order it was accepted. The only source of truth. Thread-safe."""
+
+    @property
+    def end(self) -> int:
+        """The offset after the last durable event; 0 for an empty log."""
+        ...
+
+    def append(self, events: Sequence[Event]) -> Receipt:
+        """Store *events* durably, all or none, and return once they are on disk.
+
+        An event whose ``event_id`` is known already is counted as a duplicate and not stored. Concurrent appends
+        share one sync (group commit). Raises StorageError when durability cannot be had; nothing is stored then.
+        """
+        ...
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Stored]:
+        """Yield events with ``start <= offset < stop``, oldest first. Offsets increase, gaps allowed."""
+        ...
+
+    def interactions(self, start: int = 0, stop: int | None = None) -> Interactions:
+        """Return the interactions in ``[start, stop)`` of users not forgotten, as columns in log order."""
+        ...
+
+    def impressions(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Impression]]:
+        """Yield ``(offset, impression)`` in log order, of users not forgotten."""
+        ...
+
+    def clicks(self) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return, by request_id, the ``(item row, action index)`` pairs that named that request."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Follower(Protocol):
+    """Folds accepted events, in log order, before their acknowledgement. Must not fail on a valid event."""
+
+    def follow(self, events: Sequence[Stored]) -> None: ...
+
+
+class Catalogue(Protocol):
+    """The items that exist now, as columns by row. Reads never block; a write is seen whole or not at all."""
+
+    @property
+    def version(self) -> int:
+        """The log offset after the last item change or new item; cache keys carry it."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of rows ever given, removed items included."""
+        ...
+
+    def row(self, item_id: str) -> int:
+        """Return the row of an id, -1 where it is unknown."""
+        ...
+
+    def rows(self, item_ids: Sequence[str]) -> Rows:
+        """Return the row of each id, -1 where it is unknown; shape ``(n,)``."""
+        ...
+
+    def ids(self, rows: Rows) -> list[str]:
+        """Return the id in each row."""
+        ...
+
+    @property
+    def available(self) -> Mask:
+        """Per row, whether the item exists and is available; shape ``(len,)``. Do not write to it."""
+        ...
+
+    @property
+    def created_at(self) -> npt.NDArray[np.float64]:
+        """Per row, when the item was created, seconds; NaN where unknown; shape ``(len,)``."""
+        ...
+
+    def item(self, row: int) -> ItemChange | None:
+        """Return the item's current state, None where it was removed or never described beyond its id."""
+        ...
+
+    def exists(self, row: int) -> bool:
+        """Whether the row holds an item that was not removed."""
+        ...
+
+    def codes(self, attribute: str) -> npt.NDArray[np.int64]:
+        """Return per row the code of the attribute's first value (``categories`` too), -1 where missing."""
+        ...
+
+    def meeting(self, where: Mapping[str, Condition]) -> Mask:
+        """Return per row whether every condition holds; a missing value meets none but ``ne``/``not_in``.
+
+        Raises InputError naming the attribute or operator that makes no sense.
+        """
+        ...
+
+
+class UserStore(Protocol):
+    """What each user did and is. Thread-safe."""
+
+    def state(self, user_id: str) -> UserState:
+        """Return the user's state with the newest interactions (settings' history_length); a blank one if unknown."""
+        ...
+
+    def change(self, user_id: str) -> UserChange | None:
+        """Return the user's attributes as last told, None where unknown or forgotten."""
+        ...
+
+    def knows(self, user_id: str) -> bool:
+        """Whether the user has a history or attributes, and was not forgotten."""
+        ...
+
+    def attributes(self) -> Mapping[int, UserChange]:
+        """Return every described user's attributes by user row (for training)."""
+        ...

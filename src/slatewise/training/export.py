@@ -1,0 +1,96 @@
+"""Writes the trained modules as ONNX graphs. What comes in and goes out is fixed by the classes in `models`."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from slatewise.training.ranker_module import RankerModule
+from slatewise.training.tower_modules import ItemTower, UserTower
+
+OPSET = 18
+
+
+class _RankOne(nn.Module):
+    """One query, many candidates: the batch axis of training becomes a constant 1."""
+
+    def __init__(self, ranker: RankerModule) -> None:
+        super().__init__()
+        self.ranker = ranker
+
+    def forward(
+        self, item: Tensor, action: Tensor, gap: Tensor, mask: Tensor, user: Tensor, candidate: Tensor, feature: Tensor
+    ) -> Tensor:
+        logits = self.ranker(item, action, gap, mask, user, candidate[None], feature[None])
+        return self.ranker.probabilities(logits)[0]
+
+
+def _export(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], axes: dict[str, dict[int, str]], path: Path
+) -> None:
+    dims = {name: torch.export.Dim(name, min=1, max=1 << 24) for axis in axes.values() for name in axis.values()}
+    shapes = {k: {i: dims[name] for i, name in axes.get(k, {}).items()} for k in inputs}
+    module.eval()
+    # The exporter reports its inner passes through loggers and deprecation warnings that no user can act on.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            kwargs=inputs,
+            f=str(path),
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _history(dim: int, batch: int, steps: int) -> dict[str, Tensor]:
+    return {
+        "item": torch.zeros(batch, steps, dim),
+        "action": torch.zeros(batch, steps, dtype=torch.int64),
+        "gap": torch.zeros(batch, steps, dtype=torch.int64),
+        "mask": torch.ones(batch, steps),
+    }
+
+
+def export_user_tower(tower: UserTower, dim: int, path: Path) -> None:
+    """Write the user tower; batch, steps and tokens may vary."""
+    inputs = _history(dim, 2, 3) | {
+        "user_token": torch.zeros(2, 4, dtype=torch.int64),
+        "user_weight": torch.zeros(2, 4),
+    }
+    axes = {name: {0: "batch", 1: "steps"} for name in ("item", "action", "gap", "mask")}
+    axes |= {name: {0: "batch", 1: "tokens"} for name in ("user_token", "user_weight")}
+    _export(tower, inputs, ["user_vector"], axes, path)
+
+
+def export_item_tower(tower: ItemTower, path: Path) -> None:
+    """Write the item tower; items and tokens may vary."""
+    inputs = {
+        "known": torch.zeros(3, dtype=torch.int64),
+        "token": torch.zeros(3, 4, dtype=torch.int64),
+        "weight": torch.zeros(3, 4),
+    }
+    axes = {"known": {0: "items"}, "token": {0: "items", 1: "tokens"}, "weight": {0: "items", 1: "tokens"}}
+    _export(tower, inputs, ["item_embedding", "item_vector"], axes, path)
+
+
+def export_ranker(ranker: RankerModule, dim: int, features: int, path: Path) -> None:
+    """Write the ranker with its calibration; steps and candidates may vary."""
+    inputs = _history(dim, 1, 3) | {
+        "user": torch.zeros(1, dim),
+        "candidate": torch.zeros(5, dim),
+        "feature": torch.zeros(5, features),
+    }
+    axes = {name: {1: "steps"} for name in ("item", "action", "gap", "mask")}
+    axes |= {"candidate": {0: "candidates"}, "feature": {0: "candidates"}}
+    _export(_RankOne(ranker), inputs, ["probability"], axes, path)

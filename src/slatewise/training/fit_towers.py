@@ -1,0 +1,136 @@
+"""Runs tower training to its end: schedule, validation, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from slatewise.domain.columns import Interactions
+from slatewise.domain.settings import TrainingSettings
+from slatewise.features.sequences import gap_buckets
+from slatewise.ports.clock import Clock
+from slatewise.training.material import Histories, Material
+from slatewise.training.progress import Progress
+from slatewise.training.tower_modules import TwoTower
+from slatewise.training.tower_training import TowerData, TowerFit, TowerTrainer, item_arrays, user_vectors
+
+WARM_UP_STEPS_SHARE = 0.02
+FLOOR = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Held-back last items of some users: the judge of passes, never trained on."""
+
+    user: np.ndarray
+    rows: np.ndarray
+    action: np.ndarray
+    gap: np.ndarray
+    target: np.ndarray
+    seen: list[np.ndarray]
+
+    @staticmethod
+    def of(known: Interactions, held: Interactions, length: int) -> Validation:
+        """Pair each held interaction with its user's history in *known*, newest *length* interactions."""
+        histories = Histories.of(known)
+        at = np.searchsorted(histories.user, held.user)
+        found = (at < len(histories)) & (histories.user[np.minimum(at, len(histories) - 1)] == held.user)
+        past = [histories.history(i) for i in at[found].tolist()]
+        width = max((min(len(h), length) for h in past), default=1)
+        rows = np.full((len(past), width), -1, np.int64)
+        action = np.zeros((len(past), width), np.int64)
+        gap = np.zeros((len(past), width), np.int64)
+        for i, history in enumerate(past):
+            recent = history.last(length)
+            rows[i, : len(recent)] = recent.row
+            action[i, : len(recent)] = recent.action
+            gap[i, : len(recent)] = gap_buckets(recent.at)
+        return Validation(held.user[found], rows, action, gap, held.item[found], [h.row for h in past])
+
+    def ndcg(self, model: TwoTower, data: TowerData, k: int = 10) -> float:
+        """Return NDCG@k over the whole catalogue, the user's history left out."""
+        embeddings, vectors = item_arrays(model, data)
+        gains: list[np.ndarray] = []
+        for lo in range(0, len(self.user), 256):
+            part = slice(lo, lo + 256)
+            bag = data.material.user_bags(self.user[part])
+            user = user_vectors(model, embeddings, self.rows[part], self.action[part], self.gap[part], bag)
+            score = user @ vectors.T
+            target = self.target[part]
+            right = score[np.arange(len(target)), target]
+            for i, seen in enumerate(self.seen[part]):
+                score[i, seen] = -np.inf
+            rank = (score > right[:, None]).sum(1)
+            gains.append(np.where(rank < k, 1.0 / np.log2(rank + 2.0), 0.0))
+        return float(np.concatenate(gains).mean()) if gains else 0.0
+
+
+def fit_towers(
+    model: TwoTower,
+    material: Material,
+    validation: Validation,
+    settings: TrainingSettings,
+    clock: Clock,
+    progress: Progress,
+    on_pass: Callable[[TowerTrainer, TowerFit], None] = lambda trainer, fit: None,
+) -> TowerFit:
+    """Train until the passes, the minutes or the patience are used up; return the towers of the best pass.
+
+    The rate follows a cosine over whichever budget ends first, so a run cut by time still anneals.
+    """
+    data = TowerData(material)
+    trainer = TowerTrainer(model, data, settings)
+    fit = TowerFit(model)
+    start = clock.elapsed_ms()
+    budget_ms = settings.minutes * 60_000
+    best, best_state = -1.0, copy.deepcopy(model.state_dict())
+    for epoch in range(settings.epochs):
+
+        def rate(share: float, epoch: int = epoch, best: float = max(best, 0.0)) -> float | None:
+            spent = (clock.elapsed_ms() - start) / budget_ms
+            if spent >= 1.0:
+                return None
+            done = max((epoch + share) / settings.epochs, spent)
+            progress.step("towers", done, 1.0, f"pass {epoch + 1}, validation NDCG@10 {best:.4f}")
+            warm = min(1.0, (done + 1e-6) / WARM_UP_STEPS_SHARE)
+            return settings.learning_rate * warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))
+
+        loss = trainer.one_pass(rate)
+        ndcg = validation.ndcg(model, data)
+        fit.curve.append({"loss": math.nan if loss is None else loss, "ndcg@10": ndcg})
+        if ndcg > best:
+            best, fit.best_epoch = ndcg, epoch + 1
+            best_state = copy.deepcopy(model.state_dict())
+        on_pass(trainer, fit)
+        if loss is None or epoch + 1 - fit.best_epoch >= settings.patience:
+            break
+    model.load_state_dict(best_state)
+    progress.step("towers", 1.0, 1.0, f"best pass {fit.best_epoch}, validation NDCG@10 {best:.4f}")
+    return fit
+
+
+def refresh_towers(
+    model: TwoTower, material: Material, settings: TrainingSettings, passes: int, clock: Clock, progress: Progress
+) -> None:
+    """Let fitted towers see *material*, the newest interactions included, for a few passes at a falling small rate."""
+    trainer = TowerTrainer(model, TowerData(material), settings)
+    for epoch in range(passes):
+
+        def rate(share: float, epoch: int = epoch) -> float:
+            done = (epoch + share) / passes
+            progress.step("refresh towers", done, 1.0)
+            return settings.learning_rate * 0.3 * (1 - done)
+
+        trainer.one_pass(rate)
+    progress.step("refresh towers", 1.0, 1.0)
+
+
+def use_threads(settings: TrainingSettings) -> None:
+    """Let torch use the settings' number of threads; 0 keeps its own choice, all cores."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
