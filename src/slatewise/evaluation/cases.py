@@ -18,8 +18,8 @@ from slatewise.domain.ids import Mask, Positions, Rows
 class Case:
     """One question with a known answer. ``history`` is all the user did before, newest last; empty for a cold user.
 
-    ``at`` is the instant of the held-out interaction in seconds (NaN where unknown), ``offset`` its place in the log, ``user``
-    the user's row, ``targets`` the catalogue rows that answer it.
+    ``at`` is the instant of the held-out interaction in seconds (NaN where unknown), ``offset`` its place in the log,
+    ``user`` the user's row, ``targets`` the catalogue rows that answer it.
     """
 
     user: int
@@ -42,7 +42,7 @@ def last_item_cases(
     Users whose marked interaction is not positive, or who have fewer than three interactions, have no case.
     """
     held_out = last_of_each_user(interactions, skip)
-    return _cases(interactions, held_out & _positive(interactions, positive_actions), user_ids)
+    return _cases(interactions, held_out & with_actions(interactions.action, positive_actions), user_ids)
 
 
 def time_cases(
@@ -59,13 +59,14 @@ def time_cases(
     than *max_per_user* cases, that many are drawn without replacement, lest a few users decide the figures.
     """
     held_out = np.isfinite(interactions.at) & (interactions.at >= cut)
-    chosen = _capped(interactions, held_out & _positive(interactions, positive_actions), max_per_user, rng)
+    chosen = _capped(interactions, held_out & with_actions(interactions.action, positive_actions), max_per_user, rng)
     cases = _cases(interactions, chosen, user_ids)
     return sorted(cases, key=lambda case: (case.at, case.offset))
 
 
-def _positive(interactions: Interactions, positive_actions: Collection[int]) -> Mask:
-    return np.isin(interactions.action, np.fromiter(positive_actions, np.int64, len(positive_actions)))
+def with_actions(action: npt.NDArray[np.int64], actions: Collection[int]) -> Mask:
+    """Mark the entries of an action column that are one of *actions*; same shape."""
+    return np.isin(action, np.fromiter(actions, np.int64, len(actions)))
 
 
 def _capped(interactions: Interactions, mask: Mask, limit: int, rng: np.random.Generator) -> Mask:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from slatewise.domain.ids import NO_ROW, Rows
+from slatewise.domain.ids import NO_ROW, Mask, Rows
 
 Lists: TypeAlias = npt.NDArray[np.int64]
 """Rows by query and position, shape ``(queries, k)``; ``NO_ROW`` pads lists shorter than k."""
@@ -55,6 +55,15 @@ def hits(lists: Lists, targets: Sequence[Rows]) -> tuple[Hits, Counts]:
     return np.isin(keys, reachable[0] * span + reachable[1]) & (lists >= 0), counts
 
 
+def found(ragged: Sequence[Rows], targets: Sequence[Rows]) -> Mask:
+    """Return per target, all queries' targets in a row, whether its query's list holds it anywhere."""
+    row, query, _ = flat(ragged)
+    wanted, of, _ = flat(targets)
+    span = int(max(row.max(initial=0), wanted.max(initial=0))) + 1
+    return np.isin(of * span + wanted, query * span + row) & (wanted >= 0)
+
+
 def share(numerator: PerQuery, targets: npt.NDArray[np.generic]) -> PerQuery:
     """Divide per query; 0 where a query has no target, as there is nothing to find."""
-    return np.divide(numerator, targets, out=np.zeros(len(targets)), where=np.asarray(targets) > 0)
+    result: PerQuery = np.divide(numerator, targets, out=np.zeros(len(targets)), where=np.asarray(targets) > 0)
+    return result

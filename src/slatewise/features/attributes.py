@@ -129,7 +129,7 @@ class AttributeEncoder:
                 continue
             found = _field_tokens(field, codes, value)
             tokens += found
-            weights += [1.0 / len(found)] * len(found)
+            weights += [1.0 / len(found) for _ in found]
         return tokens[:MAX_TOKENS], weights[:MAX_TOKENS]
 
 

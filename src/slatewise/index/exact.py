@@ -12,9 +12,10 @@ from slatewise.index.store import VectorStore
 
 
 class ExactIndex:
-    """Scores every allowed row; right for vectors of any length. Thread-safe; a search sees a batch whole or not at all.
+    """Scores every allowed row; right for vectors of any length.
 
-    Equal scores come in the order in which their vectors arrived.
+    Thread-safe; a search sees an upsert whole or not at all, and never waits. Equal scores come in the order in which
+    their vectors arrived.
     """
 
     kind = "exact"
@@ -46,4 +47,4 @@ class ExactIndex:
             self._store.remove(rows)
 
     def save(self, folder: Path) -> None:
-        write_store(folder, self.kind, self._store)
+        write_store(folder, self.kind, self._store.view)

@@ -11,10 +11,19 @@ import numpy.typing as npt
 
 from slatewise.domain.errors import BundleError
 from slatewise.domain.ids import Rows, Vectors
-from slatewise.index.store import VectorStore
+from slatewise.index.store import VectorStore, View
 
 FORMAT = 1
 HEADER = "index.json"
+
+
+class GraphHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the graph beside the columns knows."""
+
+    at: int
+    """The change up to which it is complete."""
+    unreached: tuple[int, ...]
+    """Births that a walk through it does not find."""
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,17 +35,15 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rows: int
     at: int
     """The writer's count of changes; births go up to it."""
-    graph_at: int | None = None
-    """The change up to which the graph knows them all; None where there is no graph."""
+    graph: GraphHeader | None = None
 
 
-def write_store(folder: Path, kind: str, store: VectorStore, graph_at: int | None = None) -> None:
-    """Write the live rows of *store* and the header into *folder*, which exists."""
-    view = store.view
-    rows, vectors, birth = store.live_columns(view)
+def write_store(folder: Path, kind: str, view: View, graph: GraphHeader | None = None) -> None:
+    """Write the live rows of *view* and the header into *folder*, which exists."""
+    rows, vectors, birth = view.live_columns()
     for name, column in (("rows", rows), ("vectors", vectors), ("births", birth)):
         np.save(folder / f"{name}.npy", column, allow_pickle=False)
-    header = Header(format=FORMAT, kind=kind, dim=vectors.shape[1], rows=rows.size, at=view.at, graph_at=graph_at)
+    header = Header(format=FORMAT, kind=kind, dim=vectors.shape[1], rows=rows.size, at=view.at, graph=graph)
     (folder / HEADER).write_bytes(msgspec.json.encode(header))
 
 

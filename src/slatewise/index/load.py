@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from slatewise.domain.errors import BundleError
 from slatewise.domain.settings import IndexSettings
 from slatewise.index.build import build_index
@@ -26,6 +28,8 @@ def load_index(folder: Path, settings: IndexSettings) -> VectorIndex:
         return build_index(view.row, view.vectors, settings)
     if header.kind == ExactIndex.kind:
         return ExactIndex(header.dim, store)
-    if header.kind != HnswIndex.kind or header.graph_at is None:
+    if header.kind != HnswIndex.kind or header.graph is None:
         raise BundleError(f"index file index.json: unknown kind {header.kind!r}")
-    return HnswIndex(header.dim, settings, store, Graph.load(folder, header.dim, header.graph_at, settings))
+    unreached = np.asarray(header.graph.unreached, np.int64)
+    graph = Graph.load(folder, header.dim, header.graph.at, unreached, settings)
+    return HnswIndex(header.dim, settings, store, graph)

@@ -35,7 +35,8 @@ class View:
 
     def alive(self, slots: Positions | slice) -> Mask:
         """Return per slot whether its vector is current in this view."""
-        return self.death[slots] > self.at
+        alive: Mask = self.death[slots] > self.at
+        return alive
 
     def permitted(self, slots: Positions | slice, allow: Mask | None) -> Mask:
         """Return per slot whether it is alive and its row allowed; rows beyond the mask are not."""
@@ -55,13 +56,18 @@ class View:
         return slice(int(np.searchsorted(self.birth[: self.length], at, side="right")), self.length)
 
     def born(self, births: npt.NDArray[np.int64]) -> Positions:
-        """Return the slots of these births in ascending order; those that are gone for good are left out."""
+        """Return the slots of ascending births, ascending; those that are gone for good are left out."""
         known = self.birth[: self.length]
         if not known.size:
             return np.empty(0, np.int64)
-        births = np.sort(births)
         slot = np.minimum(np.searchsorted(known, births), known.size - 1)
-        return slot[known[slot] == births]
+        found: Positions = slot[known[slot] == births]
+        return found
+
+    def live_columns(self) -> tuple[Rows, Vectors, npt.NDArray[np.int64]]:
+        """Return copies of rows, vectors and births of the live slots, in slot order."""
+        alive = np.flatnonzero(self.alive(slice(self.length)))
+        return self.row[alive], np.take(self.vectors, alive, axis=0), self.birth[alive]
 
     def rank(self, slots: Positions, query: Vectors, k: int) -> tuple[Rows, Scores]:
         """Return the best *k* of these slots as rows and inner products, best first.
@@ -70,10 +76,12 @@ class View:
         equal vectors get equal scores. It also runs in the caller's thread: with a threaded BLAS, one product of this
         size waits milliseconds for a second core that is busy.
         """
-        if slots.size > GATHER_BELOW * self.length:
-            score = np.vecdot(self.vectors[: self.length], query)[slots]
-        else:
-            score = np.vecdot(np.take(self.vectors, slots, axis=0), query)
+        # Products that overflow are not finite and so come last; that needs no warning per query.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if slots.size > GATHER_BELOW * self.length:
+                score = np.vecdot(self.vectors[: self.length], query)[slots]
+            else:
+                score = np.vecdot(np.take(self.vectors, slots, axis=0), query)
         best = top(score, k)
         return self.row[slots[best]], score[best]
 
@@ -108,11 +116,6 @@ class VectorStore:
         store.view = View(vectors, rows, birth, np.full(rows.size, NEVER), rows.size, at, rows.size)
         store._map_rows(rows, np.arange(rows.size))
         return store
-
-    def live_columns(self, view: View) -> tuple[Rows, Vectors, npt.NDArray[np.int64]]:
-        """Return rows, vectors and births of the live slots, in slot order."""
-        alive = np.flatnonzero(view.alive(slice(view.length)))
-        return view.row[alive], np.take(view.vectors, alive, axis=0), view.birth[alive]
 
     def upsert(self, rows: Rows, vectors: Vectors) -> None:
         """Add or replace distinct rows; all of them show in the next view at once."""
@@ -162,10 +165,10 @@ class VectorStore:
         view = self.view
         if view.length + wanted <= view.row.size:
             return
-        rows, vectors, birth = self.live_columns(view)
+        rows, vectors, birth = view.live_columns()
         kept = rows.size
-        # Doubling what is live leaves room for as many changes as it costs copies, so each change pays O(1) of them.
-        capacity = max(2 * kept, kept + wanted, 64)
+        # In proportion to what is copied, so that each change pays for a constant share of it.
+        capacity = kept + max(wanted, kept // 2, 64)
         room = View(
             vectors=np.empty((capacity, vectors.shape[1]), np.float32),
             row=np.empty(capacity, np.int64),

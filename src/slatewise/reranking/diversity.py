@@ -13,24 +13,25 @@ def diversified(score: Scores, vectors: Vectors, size: int, weight: float) -> Po
 
     *score* is finite, best first, shape ``(n,)``; *vectors* are ``(n, d)``, zeros where unknown. Scores are scaled to
     [0, 1] over the list, so *weight* means the same for every model: 0 keeps the order, 1 looks at distance alone.
-    Ties go to the better place. Carbonell & Goldstein, SIGIR 1998.
+    Ties go to the better place. Takes memory ``(n, n)``: hand in a window, not a catalogue. Carbonell & Goldstein,
+    SIGIR 1998.
     """
     n = score.size
     size = min(size, n)
     if weight <= 0 or n < 2:
         return np.arange(size)
-    relevance = _unit_scale(score) * (1.0 - weight)
     unit = np.nan_to_num(vectors, posinf=0.0, neginf=0.0)
-    likeness = np.full(n, -np.inf)
-    taken = np.zeros(n, np.bool_)
+    likeness = weight * (unit @ unit.T).astype(np.float64)
+    relevance = _unit_scale(score) * (1.0 - weight)
+    nearest = np.full(n, -np.inf)
+    worth = relevance.copy()
     chosen = np.empty(size, np.int64)
-    worth = relevance
     for place in range(size):
-        best = int(np.argmax(np.where(taken, -np.inf, worth)))
+        best = int(worth.argmax())
         chosen[place] = best
-        taken[best] = True
-        np.maximum(likeness, unit @ unit[best], out=likeness)
-        worth = relevance - weight * likeness
+        relevance[best] = -np.inf
+        np.maximum(nearest, likeness[best], out=nearest)
+        np.subtract(relevance, nearest, out=worth)
     return chosen
 
 

@@ -1,1 +1,1 @@
-"""Stage 1: sources that propose candidates, and how their offers merge. Knows nothing of filtering, scores or slates."""
+"""Stage 1: sources that propose candidates, and how offers merge. Knows nothing of filtering, scores or slates."""

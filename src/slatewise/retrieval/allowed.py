@@ -16,7 +16,7 @@ def reach(limit: int, allow: Mask | None) -> int:
 
 
 def allowed(rows: Rows, allow: Mask | None) -> Mask:
-    """Mark the rows that *allow* holds True for; shape ``(n,)``. None allows all; rows outside of it are not allowed."""
+    """Mark the rows that *allow* holds True for; shape ``(n,)``. None allows all; rows outside of it are refused."""
     if allow is None:
         return np.ones(rows.size, np.bool_)
     if not allow.size:

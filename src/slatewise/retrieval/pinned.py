@@ -14,7 +14,7 @@ from slatewise.retrieval.allowed import allowed_first
 
 
 class PinnedSource:
-    """Offers the pinned items that the catalogue knows and the query allows. Ask it first, so that no limit cuts them."""
+    """Offers the pinned items that the query allows. Ask it first, so that no limit cuts them off."""
 
     name = "pinned"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
 from slatewise.domain.columns import Interactions
-from slatewise.domain.errors import ConfigError, InputError, StorageError
+from slatewise.domain.errors import StorageError
 from slatewise.domain.events import Event, Impression, Receipt, Stored
 from slatewise.storage import reading, schema
 from slatewise.storage.encoding import encode
@@ -22,22 +23,23 @@ class SqliteEventLog:
     The first event has offset 1. A version ``v`` (``end``, ``Receipt.version``) reflects exactly the events with
     ``offset < v``: fold ``read(0, v)`` to get there, ``read(v)`` to go on. Offsets are never used twice.
 
+    A `UserRemoval` hides that user's events before it from everything but `read`; later ones count again.
+
     Opening creates the file unless *read_only*; its folder must exist. Raises StorageError for a file that is no event
     log of this format, ConfigError where the log holds an action that *action_names* lacks.
     """
 
     def __init__(self, path: Path, action_names: Sequence[str], *, read_only: bool = False) -> None:
         self._path = path
-        self._index_of = {name: i for i, name in enumerate(action_names)}
+        self._actions = tuple(action_names)
         self._readers = Readers(path)
         self._writer: Writer | None = None
-        self._action_of_code: tuple[int, ...] = ()
         db = schema.open_file(path, read_only=read_only)
         try:
             if not read_only:
                 schema.prepare(db, path)
             schema.check_format(db, path)
-            self._refresh_actions(db)
+            reading.action_indexes(db, self._actions)
         except BaseException:
             db.close()
             raise
@@ -52,10 +54,15 @@ class SqliteEventLog:
         return self._path
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """The declared actions: the meaning of every action index."""
+        return self._actions
+
+    @property
     def end(self) -> int:
+        """The offset after the last durable event, by whichever process; 0 for an empty log. Costs microseconds."""
         with self._readers.borrow() as db:
-            found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
-        return int(found[0]) + 1 if found else 0
+            return reading.end(db)
 
     def append(self, events: Sequence[Event]) -> Receipt:
         """Store *events* durably, all or none, and return once they are on disk.
@@ -65,46 +72,55 @@ class SqliteEventLog:
         """
         if self._writer is None:
             raise StorageError(f"{self._path} is open for reading only")
-        encoded = encode(events, self._index_of)
+        encoded = encode(events, self._actions)
         if not encoded:
             return Receipt(accepted=0, duplicates=0, version=self.end)
         return self._writer.submit(encoded)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[Stored]:
-        names = tuple(self._index_of)
         while True:
             with self._readers.borrow() as db:
                 page = reading.page(db, start, stop)
-                actions = self._actions_for(db, (r[4] for r in page))
+                actions = self.action_indexes(db)
             for row in page:
-                yield reading.stored(row, actions, names)
+                yield reading.stored(row, actions, self._actions)
             if len(page) < reading.PAGE:
                 return
             start = page[-1][0] + 1
 
     def interactions(self, start: int = 0, stop: int | None = None) -> Interactions:
         with self._readers.borrow() as db:
-            columns = reading.interaction_columns(db, start, stop)
-            actions = self._actions_for(db, ())
-        return reading.interactions(columns, actions)
+            table = reading.interaction_table(db, start, stop)
+            return reading.interactions(table, self.action_indexes(db))
 
     def impressions(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Impression]]:
         while True:
             with self._readers.borrow() as db:
                 page = reading.impression_page(db, start, stop)
-            yield from ((offset, reading.impression(body)) for offset, body, hidden in page if not hidden)
+            for offset, impression in page:
+                if impression is not None:
+                    yield offset, impression
             if len(page) < reading.PAGE:
                 return
             start = page[-1][0] + 1
 
     def clicks(self) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return, by request_id, the ``(item row, action index)`` pairs that named it, of users not forgotten."""
         found: dict[str, list[tuple[int, int]]] = {}
         with self._readers.borrow() as db:
             rows = reading.named_requests(db)
-            actions = self._actions_for(db, (r[2] for r in rows))
+            actions = self.action_indexes(db)
         for request_id, item, code in rows:
             found.setdefault(request_id, []).append((item, actions[code]))
         return found
+
+    def borrow(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Lend a read connection to another view in this room."""
+        return self._readers.borrow()
+
+    def action_indexes(self, db: sqlite3.Connection) -> list[int]:
+        """Return, per action code in the file, the settings' index. Read the codes' rows first, then this."""
+        return reading.action_indexes(db, self._actions)
 
     def close(self) -> None:
         """Finish the appends in flight, then let go of the file. May be called twice."""

@@ -1,1 +1,144 @@
 """Statements that read the log, and their rows as domain values. Holds no connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slatewise.domain.columns import Interactions
+from slatewise.domain.errors import ConfigError
+from slatewise.domain.events import Impression, Interaction, Stored
+from slatewise.storage import schema
+from slatewise.storage.encoding import decode
+
+PAGE = 10_000
+"""Rows read at once: bounds memory, and no read transaction lives while the reader works on a page."""
+
+FOR_EVER = 2**62
+
+_END = "SELECT seq FROM sqlite_sequence WHERE name = 'log'"
+_PAGE = """
+SELECT l.offset, l.kind, l.user, l.item, l.action, l.at, l.value, l.event_id, l.request_id, l.body, u.id, i.id
+FROM log l LEFT JOIN user_ids u ON u.row = l.user LEFT JOIN item_ids i ON i.row = l.item
+WHERE l.offset >= ? AND l.offset < ? ORDER BY l.offset LIMIT ?
+"""
+_INTERACTIONS = f"""
+SELECT offset, user, item, action, at, value FROM log
+WHERE offset >= ? AND offset < ? AND kind = {schema.INTERACTION} ORDER BY offset
+"""
+_FORGOTTEN = f"""
+SELECT user, max(offset) FROM log
+WHERE kind > {schema.INTERACTION} AND kind = {schema.USER_REMOVAL} GROUP BY user
+"""
+_IMPRESSIONS = f"""
+SELECT offset, user, body FROM log
+WHERE kind > {schema.INTERACTION} AND kind = {schema.IMPRESSION} AND offset >= ? AND offset < ?
+ORDER BY offset LIMIT ?
+"""
+_REQUESTS = f"""
+SELECT request_id, item, action, user, offset FROM log
+WHERE kind = {schema.INTERACTION} AND request_id IS NOT NULL ORDER BY offset
+"""
+
+
+def end(db: sqlite3.Connection) -> int:
+    """Return the offset after the last committed event, 0 where there is none."""
+    found = db.execute(_END).fetchone()
+    return int(found[0]) + 1 if found else 0
+
+
+def action_indexes(db: sqlite3.Connection, declared: Sequence[str]) -> list[int]:
+    """Return, per action code of the log, its index among the *declared* names.
+
+    Raises ConfigError naming an action of the log that is not declared.
+    """
+    indexes = []
+    for (name,) in db.execute("SELECT name FROM actions ORDER BY code"):
+        if name not in declared:
+            raise ConfigError(
+                f"the event log holds the action {name!r}, which the settings do not declare "
+                f"(they declare {', '.join(declared)}); add it under actions"
+            )
+        indexes.append(declared.index(name))
+    return indexes
+
+
+def page(db: sqlite3.Connection, start: int, stop: int | None) -> list[tuple[Any, ...]]:
+    """Return up to `PAGE` rows for `stored`, oldest first."""
+    return db.execute(_PAGE, (start, FOR_EVER if stop is None else stop, PAGE)).fetchall()
+
+
+def stored(row: tuple[Any, ...], actions: Sequence[int], declared: Sequence[str]) -> Stored:
+    """Return one row of `page` as an event."""
+    offset, kind, user, item, action, at, value, event_id, request_id, body, user_id, item_id = row
+    if kind == schema.INTERACTION:
+        event = Interaction(
+            user_id=user_id,
+            item_id=item_id,
+            action=declared[actions[action]],
+            at=at,
+            value=value,
+            event_id=event_id,
+            request_id=request_id,
+        )
+        return Stored(offset, event, user, item)
+    return Stored(offset, decode(kind, body), -1 if user is None else user, -1 if item is None else item)
+
+
+def forgotten(db: sqlite3.Connection) -> dict[int, int]:
+    """Return, by user row, the offset of the last removal: everything of that user before it is hidden."""
+    return dict(db.execute(_FORGOTTEN))
+
+
+def interaction_table(db: sqlite3.Connection, start: int, stop: int | None) -> npt.NDArray[np.float64]:
+    """Return interactions of users not forgotten: columns offset, user, item, action code, at, value; shape ``(n, 6)``.
+
+    float64 holds offsets and rows exactly up to 2^53.
+    """
+    cursor = db.execute(_INTERACTIONS, (start, FOR_EVER if stop is None else stop))
+    parts = [np.empty((0, 6))]
+    while rows := cursor.fetchmany(50_000):
+        parts.append(np.array(rows, np.float64))
+    table = np.concatenate(parts)
+    removals = forgotten(db)
+    if not removals or not len(table):
+        return table
+    user = table[:, 1].astype(np.int64)
+    hidden_before = np.zeros(max(int(user.max()), max(removals)) + 1)
+    hidden_before[list(removals)] = list(removals.values())
+    return table[table[:, 0] > hidden_before[user]]
+
+
+def interactions(table: npt.NDArray[np.float64], actions: Sequence[int]) -> Interactions:
+    """Return the rows of `interaction_table` as columns, with actions by the settings' index."""
+    code = table[:, 3].astype(np.int64)
+    return Interactions(
+        offset=table[:, 0].astype(np.int64),
+        user=table[:, 1].astype(np.int64),
+        item=table[:, 2].astype(np.int64),
+        action=np.asarray(actions, np.int64)[code] if len(code) else code,
+        at=table[:, 4].copy(),
+        value=table[:, 5].astype(np.float32),
+    )
+
+
+def impression_page(db: sqlite3.Connection, start: int, stop: int | None) -> list[tuple[int, Impression | None]]:
+    """Return up to `PAGE` ``(offset, impression)``, None in place of one of a forgotten user."""
+    rows = db.execute(_IMPRESSIONS, (start, FOR_EVER if stop is None else stop, PAGE)).fetchall()
+    removals = forgotten(db)
+    shown: list[tuple[int, Impression | None]] = []
+    for offset, user, body in rows:
+        event = decode(schema.IMPRESSION, body) if removals.get(user, 0) < offset else None
+        shown.append((offset, event if isinstance(event, Impression) else None))
+    return shown
+
+
+def named_requests(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
+    """Return ``(request_id, item row, action code)`` of each interaction that names a request, in log order."""
+    rows = db.execute(_REQUESTS).fetchall()
+    removals = forgotten(db)
+    return [(request, item, code) for request, item, code, user, offset in rows if removals.get(user, 0) < offset]

@@ -1,4 +1,4 @@
-"""Writes down what was shown to whom, after the answer. Knows neither the log nor the catalogue: it is given both ends."""
+"""Writes down what was shown to whom, after the answer. Knows neither log nor catalogue: it is given both ends."""
 
 from __future__ import annotations
 

@@ -65,17 +65,17 @@ class Metrics:
         """Count one append."""
         self._accepted.inc(receipt.accepted)
         self._duplicates.inc(receipt.duplicates)
-        self._version.set(receipt.version)
 
     def visible(self, seconds: float) -> None:
         """Time one event from its arrival to the moment an answer can reflect it."""
         self._fresh_s.observe(max(0.0, seconds))
 
-    def live_bundle(self, bundle: str | None) -> None:
-        """Tell which bundle is live; None where none is."""
+    def state(self, version: int, live_bundle: str | None) -> None:
+        """Tell the log version and which bundle is live (None where none is), as of now."""
+        self._version.set(version)
         self._bundle.clear()
-        if bundle is not None:
-            self._bundle.labels(bundle).set(1)
+        if live_bundle is not None:
+            self._bundle.labels(live_bundle).set(1)
 
     def impressions(self, appended: int) -> None:
         """Count impressions that reached the event log."""

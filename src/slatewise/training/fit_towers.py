@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from slatewise.domain.columns import Interactions
 from slatewise.domain.settings import TrainingSettings
 from slatewise.features.sequences import gap_buckets
 from slatewise.ports.clock import Clock
+from slatewise.training.checkpoint import Checkpoint
 from slatewise.training.material import Histories, Material
 from slatewise.training.progress import Progress
 from slatewise.training.tower_modules import TwoTower
@@ -75,21 +75,25 @@ def fit_towers(
     material: Material,
     validation: Validation,
     settings: TrainingSettings,
+    checkpoint: Checkpoint | None,
     clock: Clock,
     progress: Progress,
-    on_pass: Callable[[TowerTrainer, TowerFit], None] = lambda trainer, fit: None,
 ) -> TowerFit:
     """Train until the passes, the minutes or the patience are used up; return the towers of the best pass.
 
-    The rate follows a cosine over whichever budget ends first, so a run cut by time still anneals.
+    The rate follows a cosine over whichever budget ends first, so a run cut by time still anneals. A run that was
+    interrupted goes on from *checkpoint* after its last whole pass, the time it had spent counted in.
     """
     data = TowerData(material)
     trainer = TowerTrainer(model, data, settings)
     fit = TowerFit(model)
-    start = clock.elapsed_ms()
+    best, best_state, spent_ms = -1.0, copy.deepcopy(model.state_dict()), 0.0
+    resumed = checkpoint.load(trainer, fit) if checkpoint else None
+    if resumed is not None:
+        best, best_state, spent_ms = resumed
+    start = clock.elapsed_ms() - spent_ms
     budget_ms = settings.minutes * 60_000
-    best, best_state = -1.0, copy.deepcopy(model.state_dict())
-    for epoch in range(settings.epochs):
+    for epoch in range(len(fit.curve), settings.epochs):
 
         def rate(share: float, epoch: int = epoch, best: float = max(best, 0.0)) -> float | None:
             spent = (clock.elapsed_ms() - start) / budget_ms
@@ -106,9 +110,10 @@ def fit_towers(
         if ndcg > best:
             best, fit.best_epoch = ndcg, epoch + 1
             best_state = copy.deepcopy(model.state_dict())
-        on_pass(trainer, fit)
         if loss is None or epoch + 1 - fit.best_epoch >= settings.patience:
             break
+        if checkpoint is not None:
+            checkpoint.save(trainer, fit, best, best_state, clock.elapsed_ms() - start)
     model.load_state_dict(best_state)
     progress.step("towers", 1.0, 1.0, f"best pass {fit.best_epoch}, validation NDCG@10 {best:.4f}")
     return fit

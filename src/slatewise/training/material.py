@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from slatewise.domain.columns import Interactions
+from slatewise.domain.events import AttributeValue, Impression
 from slatewise.domain.history import History
 from slatewise.domain.holdout import history_order
+from slatewise.domain.ids import Rows
 from slatewise.ports.models import Bag
+from slatewise.ports.stores import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingInput:
+    """All that the LEARN line reads. Columns are by catalogue row and user row.
+
+    ``impressions`` holds ``(offset, user row, impression, shown rows)`` in log order; ``reactions`` holds
+    ``(item row, action index)`` by request; ``items`` describes every catalogue row, ``users`` the described user rows.
+    """
+
+    interactions: Interactions
+    impressions: Sequence[tuple[int, int, Impression, Rows]]
+    reactions: Mapping[str, Sequence[tuple[int, int]]]
+    items: Sequence[Mapping[str, AttributeValue]]
+    users: Mapping[int, Mapping[str, AttributeValue]]
+    catalogue: Catalogue
+    trained_to: int
+    """The log offset up to which all of this was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ DROPOUT = 0.1
 VALIDATION_SHARE = 0.1
 PLACES = 50
 MASKED = -1e9
+SAMPLED = 64
+"""Candidates of a slate one update looks at: all that were wanted, the others by chance. Judged on whole slates."""
 
 
 @dataclass(slots=True)
@@ -52,12 +54,16 @@ class RankerData:
         self._embeddings = torch.from_numpy(embeddings)
         self._vectors = torch.from_numpy(vectors)
 
-    def inputs(self, at: np.ndarray) -> tuple[Tensor, ...]:
-        """Return the module's inputs for these slates."""
+    def inputs(self, at: np.ndarray, columns: np.ndarray | None = None) -> tuple[Tensor, ...]:
+        """Return the module's inputs for these slates; of each, all candidates or those in *columns* ``(l, n)``."""
         s = self.slates
+        chosen, feature = s.candidate[at], s.feature[at]
+        if columns is not None:
+            chosen = np.take_along_axis(chosen, columns, 1)
+            feature = np.take_along_axis(feature, columns[..., None], 1)
         held = torch.from_numpy((s.row[at] >= 0).astype(np.float32))
         item = self._embeddings[torch.from_numpy(np.maximum(s.row[at], 0))] * held[..., None]
-        candidate = self._vectors[torch.from_numpy(np.maximum(s.candidate[at], 0))]
+        candidate = self._vectors[torch.from_numpy(np.maximum(chosen, 0))]
         return (
             item,
             torch.from_numpy(s.action[at]),
@@ -65,7 +71,7 @@ class RankerData:
             held,
             torch.from_numpy(s.vector[at]),
             candidate,
-            torch.from_numpy(s.feature[at]),
+            torch.from_numpy(feature),
         )
 
 
@@ -137,7 +143,7 @@ def _train(
                 break
             for group in optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * min(1.0, (epoch * batches + step + 1) / 50) * max(0.05, 1 - done)
-            loss = _listwise(model, data, train[step * BATCH : (step + 1) * BATCH], bias)
+            loss = _listwise(model, data, train[step * BATCH : (step + 1) * BATCH], bias, rng)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -154,17 +160,27 @@ def _train(
     progress.step("ranker", 1.0, 1.0, f"validation NDCG@10 {best:.4f}, retrieval's order {fit.retrieval_ndcg:.4f}")
 
 
-def _listwise(model: RankerModule, data: RankerData, at: np.ndarray, bias: Tensor) -> Tensor:
+def _listwise(model: RankerModule, data: RankerData, at: np.ndarray, bias: Tensor, rng: np.random.Generator) -> Tensor:
     """Softmax over each slate per head, averaged over what was wanted (ListNet with binary relevance)."""
-    logits = model(*data.inputs(at))
-    place = torch.from_numpy(np.where(data.slates.position[at] < 0, PLACES, np.minimum(data.slates.position[at], 49)))
-    known = (place < PLACES).to(logits.dtype)[..., None]
-    logits = logits + bias.T[place] * known
-    padding = torch.from_numpy(data.slates.candidate[at] < 0)[..., None]
-    log_share = logits.masked_fill(padding, MASKED).log_softmax(1)
-    wanted = torch.from_numpy(data.slates.label[at]).to(logits.dtype)
+    columns = _sampled_columns(data.slates, at, rng)
+    position = np.take_along_axis(data.slates.position[at], columns, 1)
+    label = np.take_along_axis(data.slates.label[at], columns[..., None], 1)
+    padding = np.take_along_axis(data.slates.candidate[at], columns, 1) < 0
+    logits = model(*data.inputs(at, columns))
+    place = torch.from_numpy(np.where(position < 0, PLACES, np.minimum(position, PLACES - 1)))
+    logits = logits + bias.T[place] * (place < PLACES).to(logits.dtype)[..., None]
+    log_share = logits.masked_fill(torch.from_numpy(padding)[..., None], MASKED).log_softmax(1)
+    wanted = torch.from_numpy(label).to(logits.dtype)
     loss: Tensor = -(log_share * wanted).sum() / wanted.sum().clamp(min=1.0)
     return loss
+
+
+def _sampled_columns(slates: Slates, at: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    key = rng.random(slates.candidate[at].shape)
+    key[slates.label[at].any(2)] = 2.0
+    key[slates.candidate[at] < 0] = -1.0
+    kept = min(SAMPLED, key.shape[1])
+    return np.argpartition(-key, kept - 1, axis=1)[:, :kept]
 
 
 @torch.no_grad()

@@ -66,12 +66,14 @@ def build_slates(
     frame: FeatureFrame,
     heads: Sequence[int],
     seen: frozenset[int],
+    kept_history: int,
     history_length: int,
     replay: tuple[FeatureState, Interactions] | None,
     progress: Progress,
 ) -> Slates:
     """Return one slate per moment whose candidates hold something wanted, and every impression.
 
+    *kept_history* is how many interactions serving keeps per user, *history_length* how many the ranker encodes.
     *replay* names the counters to fold forward and the interactions to fold, None where the counters stand still.
     """
     kept: list[tuple[int, Candidates, np.ndarray, np.ndarray]] = []
@@ -87,7 +89,7 @@ def build_slates(
             if upto > folded:
                 state.fold(later.take(slice(folded, upto)))
                 folded = upto
-        query = as_resolved(moment, vector[None], seen)
+        query = as_resolved(moment, vector[None], seen, kept_history)
         candidates = _shown(moment) if moment.shown is not None else candidates_of(query)
         label = _labels(moment, candidates, heads)
         if moment.shown is not None or label.any():
@@ -98,10 +100,10 @@ def build_slates(
     return _padded([moments[i] for i, *_ in kept], vectors[[i for i, *_ in kept]], kept, len(heads), history_length)
 
 
-def as_resolved(moment: Moment, vector: Vectors, seen: frozenset[int]) -> Resolved:
-    """Return the moment as the stages would have seen it."""
+def as_resolved(moment: Moment, vector: Vectors, seen: frozenset[int], kept_history: int) -> Resolved:
+    """Return the moment as the stages would have seen it, with no longer a history than serving keeps."""
     have = np.unique(moment.history.row[np.isin(moment.history.action, list(seen))])
-    user = UserState(row=moment.user, version=0, history=moment.history, seen=have)
+    user = UserState(row=moment.user, version=0, history=moment.history.last(kept_history), seen=have)
     return Resolved(query=Query(request_id="", at=moment.at), user=user, vector=vector, blocked=have, allow=None)
 
 

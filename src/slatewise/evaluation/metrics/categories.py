@@ -20,4 +20,5 @@ def distinct_categories(lists: Lists, codes: Rows, k: int) -> PerQuery:
     code = np.sort(np.where(known, codes[np.where(known, shown, 0)], NO_ROW), axis=1)
     first = np.ones_like(known)
     first[:, 1:] = code[:, 1:] != code[:, :-1]
-    return (first & (code >= 0)).sum(1).astype(np.float64)
+    distinct: PerQuery = (first & (code >= 0)).sum(1).astype(np.float64)
+    return distinct

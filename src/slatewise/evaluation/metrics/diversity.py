@@ -13,9 +13,9 @@ CHUNK = 4096
 def diversity(lists: Lists, vectors: Vectors, k: int) -> PerQuery:
     """Return the mean pairwise ``1 - cosine`` within each query's first *k* items; shape ``(queries,)``.
 
-    *vectors* is ``(n_items, d)``, of any length. Items without a vector (beyond the matrix, zero, or not finite) are left
-    out; NaN where fewer than two remain. Ziegler et al., "Improving recommendation lists through topic diversification",
-    WWW 2005.
+    *vectors* is ``(n_items, d)``, of any length. Items without a vector (beyond the matrix, zero, or not finite) are
+    left out; NaN where fewer than two remain. Ziegler et al., "Improving recommendation lists through topic
+    diversification", WWW 2005.
     """
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
     has_vector = (np.isfinite(norm) & (norm > 0)).ravel()

@@ -10,8 +10,8 @@ from slatewise.evaluation.lists import Counts, Hits, PerQuery, share
 def ndcg(hits: Hits, targets: Counts, k: int) -> PerQuery:
     """Return binary NDCG of each query's first *k* places; shape ``(queries,)``.
 
-    The gain of a hit at 0-based position p is ``1 / log2(p + 2)``; the ideal list holds ``min(targets, k)`` hits at the top,
-    so targets outside the catalogue stay in the denominator. A query without targets has 0.
+    The gain of a hit at 0-based position p is ``1 / log2(p + 2)``; the ideal list holds ``min(targets, k)`` hits at
+    the top, so targets outside the catalogue stay in the denominator. A query without targets has 0.
     Jaervelin and Kekaelaeinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002.
     """
     discount = 1.0 / np.log2(np.arange(k) + 2.0)

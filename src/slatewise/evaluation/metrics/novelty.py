@@ -12,8 +12,8 @@ def novelty(lists: Lists, popularity: npt.NDArray[np.float64], k: int) -> PerQue
     """Return the mean self-information, in bits, of each query's first *k* items; shape ``(queries,)``.
 
     *popularity* holds training interactions per row, ``(n_items,)``; rows beyond it have none. Self-information is
-    ``-log2 p``, with ``p = (count + 1) / (total + n_items)``: add-one smoothing keeps a never seen item finite. NaN for an
-    empty list. Vargas and Castells, "Rank and relevance in novelty and diversity metrics", RecSys 2011.
+    ``-log2 p``, with ``p = (count + 1) / (total + n_items)``: add-one smoothing keeps a never seen item finite. NaN for
+    an empty list. Vargas and Castells, "Rank and relevance in novelty and diversity metrics", RecSys 2011.
     """
     shown = lists[:, :k]
     n_items = max(popularity.size, int(shown.max(initial=-1)) + 1)
@@ -24,4 +24,5 @@ def novelty(lists: Lists, popularity: npt.NDArray[np.float64], k: int) -> PerQue
     length = listed.sum(1)
     # Padding indexes the spare last place, which the mask then leaves out.
     total = np.where(listed, bits[shown], 0.0).sum(1)
-    return np.divide(total, length, out=np.full(len(shown), np.nan), where=length > 0)
+    result: PerQuery = np.divide(total, length, out=np.full(len(shown), np.nan), where=length > 0)
+    return result

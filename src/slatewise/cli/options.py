@@ -1,0 +1,45 @@
+"""Options that several verbs share, and how they become an opened HOME."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slatewise.domain.errors import InputError
+from slatewise.wiring.home import Home
+from slatewise.wiring.settings import read_environment
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="The HOME folder. Default: $SLATEWISE_HOME, else ./slatewise-home.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override a setting, e.g. --set training.dim=32."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    """Return NAME=VALUE options as a mapping. Raises InputError for one without an equals sign."""
+    found: dict[str, str] = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InputError(option, text, "NAME=VALUE")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def home_path(home: Path | None) -> Path:
+    """Return the folder meant: the option, the environment, or the default."""
+    return home or Path(read_environment().get("SLATEWISE_HOME") or "slatewise-home")
+
+
+def open_home(home: Path | None, overrides: list[str] | None, *, must_exist: bool = False) -> Home:
+    """Open the HOME. Raises InputError where it must exist and does not."""
+    path = home_path(home)
+    if must_exist and not (path / "log.sqlite").exists():
+        raise InputError("--home", str(path), "a HOME folder made by `slatewise import` or `slatewise demo`")
+    return Home(path, settings=pairs("--set", overrides))

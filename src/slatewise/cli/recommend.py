@@ -1,0 +1,175 @@
+"""`slatewise recommend`, `explain` and `similar`: one answer on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home, pairs
+from slatewise.cli.terminal import console, print_json
+from slatewise.domain.answer import Answer, ExplainedCandidate
+from slatewise.domain.query import Condition
+from slatewise.wiring.home import Home
+
+UserArgument = Annotated[str | None, typer.Argument(help="The user. Leave out for an anonymous visitor.")]
+SizeOption = Annotated[int, typer.Option(help="Items wanted.")]
+HistoryOption = Annotated[
+    str | None, typer.Option(help="Item ids, oldest first, comma separated, instead of the log's.")
+]
+WhereOption = Annotated[
+    list[str] | None, typer.Option("--where", metavar="ATTRIBUTE=VALUE", help="Only items with that value; repeatable.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("recommend")(recommend)
+    app.command("explain")(explain)
+    app.command("similar")(similar)
+
+
+def recommend(
+    user_id: UserArgument = None,
+    home: HomeOption = None,
+    size: SizeOption = 10,
+    history: HistoryOption = None,
+    where: WhereOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the slate of a user.
+
+    Examples:
+
+      slatewise recommend alice --home H
+
+      slatewise recommend --home H --history i1,i2 --where categories=shoes
+    """
+    with open_home(home, overrides, must_exist=True) as opened:
+        answer = _ask(opened, user_id, size, history, where, explain=False)
+        if as_json:
+            print_json(asdict(answer))
+        else:
+            console.print(slate_table(opened, answer))
+
+
+def explain(
+    user_id: UserArgument = None,
+    home: HomeOption = None,
+    item: Annotated[str | None, typer.Option(help="Why is this item (not) shown? All candidates otherwise.")] = None,
+    size: SizeOption = 10,
+    history: HistoryOption = None,
+    where: WhereOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the way of every candidate through the funnel: source, filter, features, probabilities, position.
+
+    Examples:
+
+      slatewise explain alice --home H
+
+      slatewise explain alice --home H --item i42
+    """
+    with open_home(home, overrides, must_exist=True) as opened:
+        answer = _ask(opened, user_id, size, history, where, explain=True)
+    candidates = answer.explanation or ()
+    if item is not None:
+        candidates = tuple(c for c in candidates if c.item_id == item)
+        if not candidates and not as_json:
+            console.print(f"no retrieval source offered item {item} for this query")
+            return
+    if as_json:
+        print_json({**asdict(answer), "explanation": [asdict(c) for c in candidates]})
+    elif item is not None:
+        console.print(_one(candidates[0]))
+    else:
+        console.print(_funnel(candidates))
+
+
+def similar(
+    item_id: Annotated[str, typer.Argument(help="The item.")],
+    home: HomeOption = None,
+    size: SizeOption = 10,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the items most like one."""
+    with open_home(home, overrides, must_exist=True) as opened:
+        found = opened.similar(item_id, size)
+        if as_json:
+            print_json([asdict(item) for item in found])
+            return
+        table = Table("", "item", "title", "score", "source")
+        for item in found:
+            table.add_row(
+                str(item.position), item.item_id, _title(opened, item.item_id), f"{item.score:.4f}", item.source
+            )
+    console.print(table)
+
+
+def _ask(
+    home: Home, user_id: str | None, size: int, history: str | None, where: list[str] | None, explain: bool
+) -> Answer:
+    conditions: dict[str, Condition] = dict(pairs("--where", where))
+    past = [part.strip() for part in history.split(",") if part.strip()] if history is not None else None
+    return home.recommend(user_id, size=size, history=past, where=conditions, explain=explain)
+
+
+def slate_table(home: Home, answer: Answer) -> Table:
+    """Return one slate as a table, with the items' titles where they have one."""
+    cached = ", from the cache" if answer.cached else ""
+    spent = answer.timing_ms.get("total", 0.0)
+    table = Table(title=f"bundle {answer.bundle}, {spent:.1f} ms{cached}", title_justify="left")
+    for column in ("", "item", "title", "score", "source"):
+        table.add_column(column, justify="right" if column in ("", "score") else "left")
+    for item in answer.items:
+        table.add_row(str(item.position), item.item_id, _title(home, item.item_id), f"{item.score:.4f}", item.source)
+    if answer.degraded:
+        table.caption = "degraded: " + "; ".join(answer.degraded)
+    return table
+
+
+def _title(home: Home, item_id: str) -> str:
+    return home.item(item_id).title or ""
+
+
+def _funnel(candidates: tuple[ExplainedCandidate, ...]) -> Table:
+    table = Table("retrieved", "item", "source", "outcome", "position", "why", "score")
+    order = {"shown": 0, "reserve": 1, "dropped": 2}
+    for c in sorted(candidates, key=lambda c: (order[c.outcome], c.position or 0, c.retrieval_position)):
+        table.add_row(
+            str(c.retrieval_position),
+            c.item_id,
+            c.source,
+            c.outcome,
+            "" if c.position is None else str(c.position),
+            c.reason or c.dropped_by or "",
+            "" if c.score is None else f"{c.score:.4f}",
+        )
+    return table
+
+
+def _one(candidate: ExplainedCandidate) -> Table:
+    table = Table("item", candidate.item_id, show_header=True)
+    facts = asdict(candidate)
+    for name in (
+        "source",
+        "retrieval_score",
+        "retrieval_position",
+        "outcome",
+        "position",
+        "reason",
+        "dropped_by",
+        "score",
+    ):
+        if facts[name] is not None:
+            table.add_row(name, str(facts[name]))
+    for action, probability in candidate.probabilities.items():
+        table.add_row(f"P({action})", f"{probability:.4f}")
+    for feature, value in candidate.features.items():
+        table.add_row(feature, f"{value:.4f}")
+    return table

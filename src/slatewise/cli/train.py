@@ -1,0 +1,67 @@
+"""`slatewise train`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home
+from slatewise.cli.terminal import Bars, console, print_json
+
+
+class Holdout(StrEnum):
+    """What training may not see."""
+
+    none = "none"
+    last_item = "last-item"
+    time = "time"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("train")(train)
+
+
+def train(
+    home: HomeOption = None,
+    holdout: Annotated[
+        Holdout, typer.Option(help="Keep back each user's last item, or the newest 15 %, for `evaluate`.")
+    ] = Holdout.none,
+    promote: Annotated[bool, typer.Option(help="Make the bundle live.")] = True,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train towers and ranker on the log and publish them as a bundle.
+
+    Interrupt with Ctrl-C and run the same command again to go on from the last pass.
+
+    Examples:
+
+      slatewise train --home H
+
+      slatewise train --home H --holdout last-item --set training.minutes=3
+    """
+    with open_home(home, overrides, must_exist=True) as opened, Bars() as bars:
+        trained = opened.train(holdout=holdout.value, promote=promote, progress=bars)
+    if as_json:
+        print_json({"bundle": trained.bundle, "live": promote, **trained.facts})
+    else:
+        show(trained.bundle, trained.facts, promote)
+
+
+def show(bundle: str, facts: dict[str, Any], live: bool) -> None:
+    """Print what a training run made."""
+    console.print(f"bundle [bold]{bundle}[/]{' is live' if live else ''}: {facts['kind']}, {facts['train_s']:.0f} s")
+    index = facts["index"]
+    console.print(f"  index    {index['kind']} of {index['items']:,} items, recall@100 {index['recall@100']:.4f}")
+    ranker = facts.get("ranker")
+    if ranker is None:
+        console.print("  ranker   none: there was too little to learn it from; retrieval's order stands")
+    else:
+        verdict = "shipped" if ranker["shipped"] else "not shipped: it does not beat retrieval"
+        console.print(
+            f"  ranker   NDCG@10 {ranker['validation_ndcg@10']:.4f} on held-back slates, "
+            f"retrieval's order {ranker['retrieval_ndcg@10']:.4f}: {verdict}"
+        )

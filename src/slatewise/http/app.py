@@ -1,0 +1,81 @@
+"""Puts the HTTP door together. Reads no settings file and opens no home: it is given one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from slatewise.http import (
+    errors,
+    routes_bundles,
+    routes_events,
+    routes_items,
+    routes_operation,
+    routes_recommendations,
+    routes_users,
+)
+from slatewise.http.door import Door
+from slatewise.http.home_api import HomeApi
+from slatewise.http.middleware import BoundedBody, ExactPaths, Measured
+from slatewise.http.responses import Problem
+from slatewise.ports.clock import Clock
+from slatewise.telemetry.metrics import Metrics
+from slatewise.version import __version__
+
+ROOMS = (routes_recommendations, routes_events, routes_items, routes_users, routes_bundles, routes_operation)
+
+
+class Api(FastAPI):
+    """FastAPI whose document also holds the problem document that routes refer to."""
+
+    def openapi(self) -> dict[str, Any]:
+        is_new = self.openapi_schema is None
+        document = super().openapi()
+        if is_new:
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(problem.pop("$defs", {}), Problem=problem)
+        return document
+
+
+def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
+    """Return the application that serves *home*, which it closes when the server stops.
+
+    The application keeps no state of its own, so several may serve one home.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await door.write(home.close)
+
+    door = Door(home, metrics, clock)
+    app = Api(
+        title="Slatewise",
+        version=__version__,
+        summary="Real-time recommendations: events in, the right ten items out, now.",
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        # Metrics are ours (/metrics); the library's own instrumentation would time every request twice.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
+        middleware=[
+            Middleware(Measured, metrics=metrics, clock=clock),
+            Middleware(ExactPaths),
+            Middleware(BoundedBody, limit=home.settings.http.max_body_bytes),
+        ],
+    )
+    errors.install(app)
+    for room in ROOMS:
+        app.include_router(room.routes(door))
+    return app

@@ -1,0 +1,88 @@
+"""What the HTTP door asks of an opened home. Knows nothing of how a home does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from slatewise.domain.answer import Answer, AnswerItem
+from slatewise.domain.events import Interaction, ItemChange, Receipt, UserChange
+from slatewise.domain.query import Query
+from slatewise.domain.settings import Settings
+
+
+class BundleSummary(Protocol):
+    """One published bundle. ``created_at`` is in seconds since the epoch; ``metrics`` holds what JSON can hold."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def created_at(self) -> float | None: ...
+
+    @property
+    def live(self) -> bool: ...
+
+    @property
+    def metrics(self) -> Mapping[str, object]: ...
+
+
+class HomeApi(Protocol):
+    """An opened home. Every method is synchronous, thread-safe, and raises the errors of ``domain/errors.py`` only."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def version(self) -> int:
+        """The log offset after the newest event reflected here."""
+        ...
+
+    @property
+    def live_bundle(self) -> str | None:
+        """The id of the bundle that answers, None without one. May look at the disk."""
+        ...
+
+    def new_request_id(self) -> str: ...
+
+    def record(self, events: Sequence[Interaction], /) -> Receipt:
+        """Store interactions, all or none; later answers reflect them. Raises InputError."""
+        ...
+
+    def put_items(self, items: Sequence[ItemChange], /) -> Receipt: ...
+
+    def item(self, item_id: str, /) -> ItemChange:
+        """Return the item's current state. Raises NotFound."""
+        ...
+
+    def delete_item(self, item_id: str, /) -> Receipt:
+        """Remove an item from the catalogue. Raises NotFound."""
+        ...
+
+    def put_users(self, users: Sequence[UserChange], /) -> Receipt: ...
+
+    def user(self, user_id: str, /) -> UserChange:
+        """Return the user's attributes. Raises NotFound."""
+        ...
+
+    def delete_user(self, user_id: str, /) -> Receipt:
+        """Forget a user: history and attributes."""
+        ...
+
+    def answer(self, query: Query, /) -> Answer:
+        """Answer one query. Raises NotReady without a live bundle, InputError for a query that makes no sense."""
+        ...
+
+    def similar(self, item_id: str, size: int, /) -> Sequence[AnswerItem]:
+        """Return the items most like one, best first. Raises NotFound."""
+        ...
+
+    def bundles(self) -> Sequence[BundleSummary]: ...
+
+    def promote(self, bundle_id: str, /) -> str:
+        """Make a bundle live and return its id. Raises NotFound or BundleError; the live one stays then."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release everything. Idempotent."""
+        ...

@@ -1,0 +1,155 @@
+"""What is answered, as models for OpenAPI. The bytes are written by ``encoding.py``; a test holds the two together."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Told(BaseModel):
+    """Base of everything answered."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ReceiptOut(Told):
+    """What became of a write, after it is durable and visible."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"accepted": 1, "duplicates": 0, "version": 1042}]})
+
+    accepted: int = Field(description="New ones.")
+    duplicates: int = Field(description="Ones known already, by event_id.")
+    version: int = Field(description="Pass it as min_version; an answer with as_of at or above it reflects this write.")
+
+
+class ItemOut(Told):
+    """An item as it stands."""
+
+    item_id: str
+    title: str | None
+    categories: list[str]
+    attributes: dict[str, str | float | bool | list[str]]
+    available: bool
+    created_at: float | None = Field(description="Seconds since the epoch.")
+    changed_at: float | None = Field(description="Seconds since the epoch.")
+
+
+class UserOut(Told):
+    """A user's attributes as they stand."""
+
+    user_id: str
+    attributes: dict[str, str | float | bool | list[str]]
+    changed_at: float | None = Field(description="Seconds since the epoch.")
+
+
+class AnswerItemOut(Told):
+    """One item of an answer."""
+
+    item_id: str
+    score: float | None = Field(description="Higher is better; comparable within one answer only. Null: no opinion.")
+    position: int = Field(description="0-based place.")
+    source: str = Field(description="The retrieval source that offered it first.")
+
+
+class ExplainedOut(Told):
+    """One candidate's way through the funnel."""
+
+    item_id: str
+    source: str
+    retrieval_score: float | None
+    retrieval_position: int
+    outcome: str = Field(description="shown, reserve or dropped.")
+    position: int | None
+    dropped_by: str | None = Field(description="stage/name of the component that dropped it.")
+    reason: str | None = Field(description="Why it stands at its position.")
+    score: float | None
+    features: dict[str, float | None]
+    probabilities: dict[str, float | None] = Field(description="Per action.")
+
+
+class RecommendationOut(Told):
+    """A slate."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "request_id": "01JH5Z",
+                    "items": [{"item_id": "sock-2", "score": 0.81, "position": 0, "source": "two_tower"}],
+                    "cached": False,
+                    "as_of": 1042,
+                    "bundle": "20260101-120000-ab12",
+                    "degraded": [],
+                    "timing_ms": {"retrieval": 1.9, "filtering": 0.1, "ranking": 3.2, "reranking": 0.1},
+                }
+            ]
+        }
+    )
+
+    request_id: str = Field(description="Name it in the events that follow from this answer.")
+    items: list[AnswerItemOut]
+    cached: bool
+    as_of: int = Field(description="The version this answer reflects.")
+    bundle: str = Field(description="The bundle that made it.")
+    degraded: list[str] = Field(description="What the answer had to do without, as 'component: reason'.")
+    timing_ms: dict[str, float]
+    explanation: list[ExplainedOut] | None = Field(None, description="Only where explain was asked for.")
+
+
+class SimilarOut(Told):
+    """The items most like one."""
+
+    item_id: str
+    items: list[AnswerItemOut]
+
+
+class BundleOut(Told):
+    """One published bundle."""
+
+    id: str
+    created_at: float | None = Field(description="Seconds since the epoch.")
+    live: bool
+    metrics: dict[str, object]
+
+
+class BundlesOut(Told):
+    """The published bundles."""
+
+    bundles: list[BundleOut]
+
+
+class PromotedOut(Told):
+    """The bundle that is live now."""
+
+    bundle: str
+
+
+class HealthOut(Told):
+    """The process is alive."""
+
+    status: str
+
+
+class ReadyOut(Told):
+    """Recommendations can be answered."""
+
+    status: str
+    bundle: str
+    version: int
+
+
+class FieldProblem(Told):
+    """One field that was refused."""
+
+    field: str = Field(description="Its path, such as events[0].item_id.")
+    message: str
+
+
+class Problem(Told):
+    """An error as RFC 9457 describes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldProblem] | None = Field(None, description="Every field that was refused, where there are any.")

@@ -1,0 +1,52 @@
+"""/healthz, /readyz and /metrics: what whoever runs the server asks."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import APIRouter
+from starlette.responses import PlainTextResponse, Response
+
+from slatewise.domain.errors import NotReady, SlatewiseError
+from slatewise.http.door import Door
+from slatewise.http.encoding import json_response
+from slatewise.http.errors import described
+from slatewise.http.home_api import HomeApi
+from slatewise.http.responses import HealthOut, ReadyOut
+
+_log = logging.getLogger(__name__)
+
+
+def routes(door: Door) -> APIRouter:
+    """Return the routes of operation."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz", summary="Is the process alive?", response_model=HealthOut)
+    async def healthz() -> Response:
+        """Return 200 while the process answers at all."""
+        return json_response({"status": "alive"})
+
+    @router.get("/readyz", summary="Can it recommend?", response_model=ReadyOut, responses=described(503))
+    async def readyz() -> Response:
+        """Return 200 once a bundle is live, 503 before."""
+        bundle = await door.read(_live, door.home)
+        if bundle is None:
+            raise NotReady("no bundle is live; train one, or promote one")
+        return json_response({"status": "ready", "bundle": bundle, "version": door.home.version})
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Return counters and timings in Prometheus' text format."""
+        door.metrics.state(door.home.version, await door.read(_live, door.home))
+        return Response(door.metrics.exposition(), media_type=door.metrics.exposition_type)
+
+    return router
+
+
+def _live(home: HomeApi) -> str | None:
+    """Return the bundle that answers, None also where the one that should cannot be opened."""
+    try:
+        return home.live_bundle
+    except SlatewiseError as error:
+        _log.warning("the live bundle cannot be opened: %s", error)
+        return None

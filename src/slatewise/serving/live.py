@@ -1,0 +1,148 @@
+"""One bundle in memory, kept fresh by following the log. Knows the models' ports, not where their files lie."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slatewise.domain.columns import Interactions
+from slatewise.domain.events import AttributeValue, Interaction, ItemChange, ItemRemoval, Stored
+from slatewise.domain.history import History
+from slatewise.domain.ids import Rows, Vectors
+from slatewise.features.attributes import AttributeEncoder, describe
+from slatewise.features.sequences import as_sequence
+from slatewise.features.state import CountedState
+from slatewise.ports.index import VectorIndex
+from slatewise.ports.models import ItemTower, Ranker, UserTower
+from slatewise.ports.models import Sequence as HistorySequence
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The learned parts of a bundle. ``ranker`` is None where the bundle ships none."""
+
+    user_tower: UserTower
+    item_tower: ItemTower
+    ranker: Ranker | None
+    items: AttributeEncoder
+    users: AttributeEncoder
+    actions: tuple[str, ...]
+    history_length: int
+    ranker_history: int
+    trained_items: int
+    reads_order: bool
+    """False where an empty history says nothing at all (spectral towers): then there is no user vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrays:
+    embeddings: Vectors
+    vectors: Vectors
+
+
+class LiveBundle:
+    """Item vectors, index and counters of one bundle; events change them at once. One writer, many readers."""
+
+    def __init__(
+        self,
+        bundle: str,
+        models: Models,
+        index: VectorIndex,
+        state: CountedState,
+        embeddings: Vectors,
+        vectors: Vectors,
+        action_names: tuple[str, ...],
+    ) -> None:
+        self.id = bundle
+        self.models = models
+        self.index = index
+        self.state = state
+        self._arrays = _Arrays(embeddings, vectors)
+        self._action_names = action_names
+        # Actions declared after training have no embedding of their own; they read as the first one.
+        self._action = np.array([max(0, _find(models.actions, name)) for name in action_names], np.int64)
+        self._write = threading.Lock()
+
+    def follow(self, events: Sequence[Stored]) -> None:
+        """Fold accepted events, in log order: counters by all interactions at once, items one by one."""
+        with self._write:
+            self._fold_interactions([e for e in events if isinstance(e.event, Interaction)])
+            for stored in events:
+                if isinstance(stored.event, ItemChange):
+                    self._upsert(stored.item, stored.event)
+                elif isinstance(stored.event, ItemRemoval):
+                    self.index.remove(np.array([stored.item], np.int64))
+
+    def fold(self, interactions: Interactions) -> None:
+        """Fold interactions into the counters alone: replays, and what training held out."""
+        with self._write:
+            self.state.fold(interactions)
+
+    def _fold_interactions(self, stored: Sequence[Stored]) -> None:
+        if not stored:
+            return
+        actions = {name: i for i, name in enumerate(self._action_names)}
+        events = [e.event for e in stored if isinstance(e.event, Interaction)]
+        self.state.fold(
+            Interactions(
+                offset=np.array([e.offset for e in stored], np.int64),
+                user=np.array([e.user for e in stored], np.int64),
+                item=np.array([e.item for e in stored], np.int64),
+                action=np.array([actions[e.action] for e in events], np.int64),
+                at=np.array([np.nan if e.at is None else e.at for e in events], np.float64),
+                value=np.array([e.value for e in events], np.float32),
+            )
+        )
+
+    def _upsert(self, row: int, change: ItemChange) -> None:
+        known = np.array([row + 1 if row < self.models.trained_items else 0], np.int64)
+        embedding, vector = self.models.item_tower.encode(known, self.models.items.encode([describe(change)]))
+        self._grow(row + 1)
+        self._arrays.embeddings[row], self._arrays.vectors[row] = embedding[0], vector[0]
+        if np.any(vector[0]):
+            self.index.upsert(np.array([row], np.int64), vector)
+
+    def _grow(self, size: int) -> None:
+        held = self._arrays
+        if size <= len(held.vectors) and held.vectors.flags.writeable:
+            return
+        capacity = max(size, len(held.vectors) + len(held.vectors) // 8 + 64)
+        wider = [np.zeros((capacity, old.shape[1]), np.float32) for old in (held.embeddings, held.vectors)]
+        for new, old in zip(wider, (held.embeddings, held.vectors), strict=True):
+            new[: len(old)] = old
+        self._arrays = _Arrays(*wider)
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """Return item vectors by row; zeros for rows that no tower has seen. Shape ``(n, d)``."""
+        return _lookup(self._arrays.vectors, rows)
+
+    def encode_user(
+        self, history: History, attributes: Mapping[str, AttributeValue], context: Mapping[str, AttributeValue]
+    ) -> Vectors | None:
+        """Return the user vector ``(1, d)`` for a history; None where this bundle's tower has nothing to go by."""
+        if not self.models.reads_order and not len(history):
+            return None
+        bag = self.models.users.encode([{**attributes, **context}])
+        return self.models.user_tower.encode(self.sequence(history, self.models.history_length), bag)
+
+    def sequence(self, history: History, limit: int) -> HistorySequence:
+        """Return the newest interactions as the models read them."""
+        recent = history.last(limit)
+        mapped = History(recent.row, self._action[recent.action], recent.at)
+        return as_sequence(mapped, limit, _lookup(self._arrays.embeddings, recent.row))
+
+
+def _lookup(array: Vectors, rows: Rows) -> Vectors:
+    if not rows.size or int(rows.max()) < len(array):
+        return array[rows]
+    found = np.zeros((rows.size, array.shape[1]), np.float32)
+    held = rows < len(array)
+    found[held] = array[rows[held]]
+    return found
+
+
+def _find(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name in names else -1

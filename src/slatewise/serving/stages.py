@@ -1,0 +1,133 @@
+"""The stages of one bundle, and how their decisions are applied. Knows every stage's protocol and no implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from slatewise.domain.candidate import Candidates
+from slatewise.domain.errors import StageFailed
+from slatewise.domain.ids import Mask, Positions
+from slatewise.domain.ordering import best_first
+from slatewise.domain.query import Resolved
+from slatewise.domain.slate import Dropped
+from slatewise.ports.stages import Arrangement, Filter, Reranker, Scored, Scorer, Source
+from slatewise.retrieval.merge import within_quota
+from slatewise.serving.trace import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """What a `Recommender` runs. Sources come in order of trust: the first keeps a row, and limits cut from the end.
+
+    ``fallback`` sources are asked only where the others, asked for more, still leave a slate short.
+    ``plain`` scores where ``scorer`` fails or there is no time for it; it must not fail.
+    """
+
+    sources: Sequence[Source]
+    filters: Sequence[Filter]
+    scorer: Scorer
+    plain: Scorer
+    reranker: Reranker
+    fallback: Sequence[Source] = field(default=())
+
+
+def gather(sources: Sequence[Source], query: Resolved, trace: Trace, extra: int = 0) -> list[Candidates]:
+    """Ask sources one after another, for *extra* more than their limits; return the offers of those that answer.
+
+    A source may fail alone. Once the deadline has passed and there is something to show, the others are skipped.
+    """
+    offers: list[Candidates] = []
+    for source in sources:
+        component = f"retrieval/{source.name}"
+        if trace.is_spent and any(len(offer) for offer in offers):
+            trace.skipped(component)
+            continue
+        try:
+            limit = source.limit + extra
+            offer = source.retrieve(query, limit + query.blocked.size)
+            if not offer.row.shape == offer.score.shape == offer.source.shape:
+                raise StageFailed("retrieval", source.name, "columns of different lengths")
+            offers.append(within_quota(offer, query.blocked, limit))
+        except Exception as error:  # noqa: BLE001  a source is a plug-in: one may fail alone
+            trace.failed(component, error)
+    return offers
+
+
+def sieve(
+    filters: Sequence[Filter], query: Resolved, candidates: Candidates, trace: Trace
+) -> tuple[Candidates, list[Dropped]]:
+    """Apply every filter in order; return what they keep and what each dropped.
+
+    Never skipped, whatever the deadline says. A filter that fails drops everything: better nothing than what may not be
+    shown.
+    """
+    dropped: list[Dropped] = []
+    for rule in filters:
+        component = f"filtering/{rule.name}"
+        keep: Mask
+        try:
+            keep = rule.keep(query, candidates)
+            if keep.shape != candidates.row.shape or keep.dtype != np.bool_:
+                raise StageFailed("filtering", rule.name, "not one verdict per candidate")
+        except Exception as error:  # noqa: BLE001  a filter is a plug-in
+            trace.failed(component, error)
+            keep = np.zeros(len(candidates), np.bool_)
+        if not keep.all():
+            candidates, out = candidates.split(keep)
+            dropped.append(Dropped(component=component, candidates=out))
+    return candidates, dropped
+
+
+def rank(stages: Stages, query: Resolved, candidates: Candidates, trace: Trace) -> tuple[Candidates, Scored, Positions]:
+    """Return the candidates best first with their scores, the scorer's decision, and the order it was put in."""
+    scored = _scored(stages, query, candidates, trace)
+    order = best_first(scored.score)
+    return candidates.scored(scored.score).take(order), scored, order
+
+
+def _scored(stages: Stages, query: Resolved, candidates: Candidates, trace: Trace) -> Scored:
+    if trace.is_spent:
+        trace.skipped("ranking")
+        return stages.plain.score(query, candidates)
+    try:
+        scored = stages.scorer.score(query, candidates)
+        if scored.score.shape != candidates.row.shape:
+            raise StageFailed("ranking", stages.scorer.name, "not one score per candidate")
+        return scored
+    except Exception as error:  # noqa: BLE001  a scorer is a plug-in: without it, the order of retrieval stands
+        trace.failed(f"ranking/{stages.scorer.name}", error)
+        return stages.plain.score(query, candidates)
+
+
+def arrange(reranker: Reranker, query: Resolved, ranked: Candidates, trace: Trace) -> Arrangement:
+    """Return the reranker's decision, or the ranked order where it fails or there is no time for it."""
+    size = query.query.size
+    if trace.is_spent:
+        trace.skipped("reranking")
+        return _as_ranked(ranked, size)
+    try:
+        arrangement = reranker.arrange(query, ranked, size)
+        if not _is_sound(arrangement, len(ranked), size):
+            raise StageFailed("reranking", reranker.name, "places that are not distinct positions")
+        return arrangement
+    except Exception as error:  # noqa: BLE001  a reranker is a plug-in: without it, the ranked order stands
+        trace.failed(f"reranking/{reranker.name}", error)
+        return _as_ranked(ranked, size)
+
+
+def _as_ranked(ranked: Candidates, size: int) -> Arrangement:
+    shown = min(size, len(ranked))
+    return Arrangement(np.arange(shown), ("ranked",) * shown)
+
+
+def _is_sound(arrangement: Arrangement, candidates: int, size: int) -> bool:
+    position = arrangement.position
+    if position.size > size or len(arrangement.reason) != position.size:
+        return False
+    if not position.size:
+        return True
+    inside = position.min() >= 0 and position.max() < candidates
+    return bool(inside and np.bincount(position).max() == 1)

@@ -1,0 +1,64 @@
+"""What one request took and what failed on its way: time per stage, the deadline, and the degraded parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from slatewise.domain.errors import SlatewiseError
+from slatewise.ports.clock import Clock
+
+log = logging.getLogger("slatewise.serving")
+
+
+class Trace:
+    """Follows one request; not shared between threads. Times are in milliseconds from its creation."""
+
+    def __init__(self, clock: Clock, deadline_ms: float) -> None:
+        self._clock = clock
+        self._start = clock.elapsed_ms()
+        self._deadline_ms = deadline_ms
+        self._timing: dict[str, float] = {}
+        self._degraded: list[str] = []
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside to this stage."""
+        start = self._clock.elapsed_ms()
+        try:
+            yield
+        finally:
+            self._timing[stage] = self._timing.get(stage, 0.0) + self._clock.elapsed_ms() - start
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._clock.elapsed_ms() - self._start >= self._deadline_ms
+
+    def skipped(self, component: str) -> None:
+        """Note a component that the deadline left no time for."""
+        self.note(component, "deadline")
+
+    def failed(self, component: str, error: Exception) -> None:
+        """Note a component that raised, and log why.
+
+        The answer names foreign errors by class only: their texts may hold what is not for the caller.
+        """
+        log.warning("%s failed", component, exc_info=error)
+        ours = isinstance(error, SlatewiseError)
+        self.note(component, str(error).removeprefix(f"{component}: ") if ours else type(error).__name__)
+
+    def note(self, component: str, reason: str) -> None:
+        """Note a component that gave less than it should have."""
+        entry = f"{component}: {reason}"
+        if entry not in self._degraded:
+            self._degraded.append(entry)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        return tuple(self._degraded)
+
+    def timing_ms(self) -> dict[str, float]:
+        """Return milliseconds by stage, and in ``total``."""
+        return {**self._timing, "total": self._clock.elapsed_ms() - self._start}

@@ -1,0 +1,109 @@
+"""The live bundle behind the answers: loaded once, caught up with the log, swapped whole. Knows no door."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from slatewise.bundles.registry import FolderRegistry
+from slatewise.domain.errors import NotReady
+from slatewise.domain.holdout import held_out
+from slatewise.domain.settings import Settings
+from slatewise.ingest.ingest import Ingest
+from slatewise.ports.clock import Clock
+from slatewise.serving.live import LiveBundle
+from slatewise.serving.recommender import Recommender
+from slatewise.serving.similar import SimilarItems
+from slatewise.storage.catalogue import LiveCatalogue
+from slatewise.storage.log import SqliteEventLog
+from slatewise.storage.users import LiveUsers
+from slatewise.training.files import BundleSchema
+from slatewise.wiring.bundle_files import open_bundle, open_schema
+from slatewise.wiring.line import build_line
+
+LOOK_EVERY_MS = 500.0
+"""How often a reader looks whether another process promoted a bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One bundle in service: all of its parts, so that a request holds either all of this one or all of the next."""
+
+    live: LiveBundle
+    schema: BundleSchema
+    recommender: Recommender
+    similar: SimilarItems
+
+
+class Engine:
+    """Holds the live bundle. Thread-safe; a swap happens while requests run, each keeping the bundle it began with."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: SqliteEventLog,
+        catalogue: LiveCatalogue,
+        users: LiveUsers,
+        ingest: Ingest,
+        registry: FolderRegistry,
+        clock: Clock,
+        rng: np.random.Generator,
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._catalogue = catalogue
+        self._users = users
+        self._ingest = ingest
+        self._registry = registry
+        self._clock = clock
+        self._rng = rng
+        self._loaded: Loaded | None = None
+        self._swap = threading.Lock()
+        self._looked_ms = -LOOK_EVERY_MS
+
+    def current(self) -> Loaded:
+        """Return the live bundle, loading or swapping it where the pointer moved. Raises NotReady without one."""
+        loaded = self._loaded
+        if loaded is None or self._clock.elapsed_ms() - self._looked_ms >= LOOK_EVERY_MS:
+            loaded = self.refresh()
+        if loaded is None:
+            raise NotReady("no bundle is live yet: train one with `slatewise train`")
+        return loaded
+
+    def refresh(self) -> Loaded | None:
+        """Look at the pointer now, and swap if it moved. A bundle that cannot be opened leaves the held one."""
+        with self._swap:
+            self._looked_ms = self._clock.elapsed_ms()
+            bundle = self._registry.live()
+            held = self._loaded
+            if bundle is not None and (held is None or held.live.id != bundle):
+                self._loaded = self.load(bundle, lambda: self._ingest.applied)
+                if held is None:
+                    self._ingest.add_follower(self._loaded.live, self._loaded.schema.trained_to)
+                else:
+                    self._ingest.replace_follower(held.live, self._loaded.live, self._loaded.schema.trained_to)
+            return self._loaded
+
+    def load(self, bundle: str, folded: Callable[[], int], *, with_held_out: bool = True) -> Loaded:
+        """Open a bundle as it was trained; *with_held_out* also folds what training was not shown.
+
+        Raises NotFound or BundleError.
+        """
+        folder = self._registry.path(bundle)
+        schema = open_schema(folder)
+        live = open_bundle(folder, schema, self._settings, self._catalogue)
+        if with_held_out and schema.holdout != "none":
+            trained = self._log.interactions(0, schema.trained_to)
+            live.fold(trained.take(held_out(trained, schema.holdout)))
+        recommender = build_line(live, self._settings, self._catalogue, self._users, folded, self._clock, self._rng)
+        similar = SimilarItems(
+            index=live.index,
+            vectors=live.vectors,
+            state=live.state,
+            catalogue=self._catalogue,
+            max_size=self._settings.serving.max_size,
+        )
+        return Loaded(live, schema, recommender, similar)

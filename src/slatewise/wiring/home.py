@@ -1,0 +1,362 @@
+"""A HOME folder, opened: the Python API. Everything the doors do goes through here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from slatewise.bundles.registry import BundleInfo, FolderRegistry
+from slatewise.domain.answer import Answer, AnswerItem
+from slatewise.domain.errors import InputError, NotFound, StorageError
+from slatewise.domain.events import (
+    AttributeValue,
+    Event,
+    Interaction,
+    ItemChange,
+    ItemRemoval,
+    Receipt,
+    UserChange,
+    UserRemoval,
+)
+from slatewise.domain.holdout import HoldoutMode
+from slatewise.domain.query import Condition, PastAction, Query
+from slatewise.domain.settings import Settings
+from slatewise.domain.slate import Slate
+from slatewise.evaluation.report import Report
+from slatewise.ingest.ingest import Ingest
+from slatewise.ports.clock import Clock, Observer
+from slatewise.serving.answer import answer
+from slatewise.serving.cache import ResultCache
+from slatewise.serving.cached import CachedRecommender
+from slatewise.storage.catalogue import LiveCatalogue
+from slatewise.storage.log import SqliteEventLog
+from slatewise.storage.users import LiveUsers
+from slatewise.telemetry.clock import SystemClock
+from slatewise.telemetry.impressions import ImpressionLog
+from slatewise.telemetry.metrics import Metrics
+from slatewise.training.progress import Progress, Silent
+from slatewise.wiring.engine import Engine
+from slatewise.wiring.evaluate_job import Split, evaluate_bundle
+from slatewise.wiring.import_job import ImportReport, Source, import_source
+from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
+from slatewise.wiring.train_job import Trained, read_input, train_bundle
+
+SETTINGS_FILE = "slatewise.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """Where a HOME keeps what."""
+
+    home: Path
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log.sqlite"
+
+    @property
+    def bundles(self) -> Path:
+        return self.home / "bundles"
+
+    @property
+    def rejects(self) -> Path:
+        return self.home / "rejects"
+
+    @property
+    def reports(self) -> Path:
+        return self.home / "reports"
+
+    @property
+    def training(self) -> Path:
+        return self.home / "training"
+
+
+class Home:
+    """One HOME, opened for reading and writing. Thread-safe. Use as a context manager, or call `close`.
+
+    Another process may have the same HOME open: what it writes and promotes is seen here by the next call.
+    Raises ConfigError for settings that make no sense, StorageError for a damaged log.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        settings: Mapping[str, object] | None = None,
+        clock: Clock | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """Open *path*, creating it if needed. *settings* overrides by dotted name, as flags do."""
+        self.path = Path(path).expanduser()
+        self.folders = _Folders(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.path} cannot be made a HOME folder: {error}") from error
+        self.loaded_settings: LoadedSettings = load_settings(
+            self.path / SETTINGS_FILE, read_environment(), settings or {}
+        )
+        self.settings: Settings = self.loaded_settings.settings
+        self.clock: Clock = clock or SystemClock()
+        self.metrics = metrics or Metrics()
+        self._log = SqliteEventLog(self.folders.log, self.settings.action_names)
+        self.catalogue = LiveCatalogue.load(self._log)
+        self._users = LiveUsers(self._log, self.settings.storage, self.settings.seen_actions)
+        self._ingest = Ingest(
+            self._log, [self.catalogue, self._users], self.settings, self.clock, catalogue=self.catalogue
+        )
+        self.registry = FolderRegistry(self.folders.bundles, self.clock)
+        rng = np.random.default_rng()
+        self._engine = Engine(
+            self.settings, self._log, self.catalogue, self._users, self._ingest, self.registry, self.clock, rng
+        )
+        self._recommender = CachedRecommender(
+            settings=self.settings,
+            live=lambda: self._engine.current().recommender,
+            cache=ResultCache(self.settings.cache, self.clock),
+            wait=lambda version, limit_ms: self._ingest.wait_for(version, limit_ms / 1000),
+        )
+        self._impressions = ImpressionLog(
+            self._log.append,
+            lambda slate: tuple(self.catalogue.ids(slate.shown.row)),
+            self.clock,
+            self.settings.telemetry,
+            self.metrics,
+        )
+        self._observers: list[Observer] = [self.metrics, self._impressions]
+        self._closed = False
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def record(self, events: Interaction | Sequence[Interaction] | None = None, **fields: Any) -> Receipt:
+        """Store interactions durably; the next slate of their users reflects them when this returns.
+
+        Takes one event, several, or the fields of one: ``record(user_id="u", item_id="i", action="click")``, where the
+        action may be left to the settings and the time to the clock. Raises InputError; nothing is stored then.
+        """
+        if events is None:
+            known: dict[str, Any] = {"action": self.settings.ingest.default_action, "at": self.clock.now()}
+            try:
+                events = Interaction(**(known | fields))
+            except TypeError as error:
+                raise InputError(
+                    "event", sorted(fields), "user_id, item_id and optionally action, at, value"
+                ) from error
+        return self._append([events] if isinstance(events, Interaction) else events)
+
+    def put_items(self, items: Sequence[ItemChange]) -> Receipt:
+        """Add items or replace their whole state. A new item with attributes can be recommended when this returns."""
+        return self._append(items)
+
+    def delete_item(self, item_id: str) -> Receipt:
+        """Remove an item; no answer asked for after this returns holds it. Raises NotFound."""
+        self._require_item(item_id)
+        return self._append([ItemRemoval(at=self.clock.now(), item_id=item_id)])
+
+    def put_users(self, users: Sequence[UserChange]) -> Receipt:
+        """Add users' attributes or replace them."""
+        return self._append(users)
+
+    def delete_user(self, user_id: str) -> Receipt:
+        """Forget a user: history and attributes count in no answer and no training from now on. Raises NotFound."""
+        self._ingest.catch_up()
+        if not self._users.knows(user_id):
+            raise NotFound(f"user {user_id!r} is not known")
+        self._impressions.forget(user_id)
+        return self._append([UserRemoval(at=self.clock.now(), user_id=user_id)])
+
+    def _append(self, events: Sequence[Event]) -> Receipt:
+        start = self.clock.elapsed_ms()
+        receipt = self._ingest.record(events)
+        self.metrics.recorded(receipt)
+        self.metrics.visible((self.clock.elapsed_ms() - start) / 1000)
+        return receipt
+
+    def import_data(
+        self,
+        source: Source,
+        *,
+        items: Source | None = None,
+        users: Source | None = None,
+        mapping: Mapping[str, str] | None = None,
+        action: str | None = None,
+        strict: bool = False,
+        progress: Progress | None = None,
+    ) -> ImportReport:
+        """Import a folder, a file or data frames. Importing the same twice stores it once.
+
+        *mapping* renames columns (ours=theirs). Bad rows are counted, written to HOME/rejects and passed over unless
+        *strict*. Raises InputError for data that cannot be read at all.
+        """
+        report = import_source(
+            source, items, users, dict(mapping or {}), action, strict,
+            self._log, self.catalogue, self._ingest, self.settings, self.clock, self.folders.rejects,
+            progress or Silent(),
+        )  # fmt: skip
+        self._ingest.catch_up()
+        return report
+
+    # -- learning --------------------------------------------------------------------------------------------------
+
+    def train(
+        self, *, holdout: HoldoutMode = "none", promote: bool = True, progress: Progress | None = None
+    ) -> Trained:
+        """Train a bundle on the log, publish it, and make it live unless told not to. Raises TrainingError."""
+        self._ingest.catch_up()
+        given = read_input(self._log, self.catalogue, self._users)
+        trained = train_bundle(
+            given, self.settings, holdout, self.registry, self.folders.training, self.clock, progress or Silent()
+        )
+        if promote:
+            self.promote(trained.bundle)
+        return trained
+
+    def evaluate(
+        self,
+        *,
+        split: Split = "last-item",
+        bundle: str | None = None,
+        max_cases: int | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Replay the held-out interactions through the real READ line of a bundle, by default the live one."""
+        self._ingest.catch_up()
+        chosen = bundle or self.registry.live()
+        if chosen is None:
+            raise NotFound("no bundle is live, so there is nothing to evaluate: train with --holdout first")
+        return evaluate_bundle(
+            chosen, split, self.settings, self._log, self.catalogue, self._engine, self.registry,
+            progress or Silent(), max_cases,
+        )  # fmt: skip
+
+    def bundles(self) -> list[BundleInfo]:
+        """Return every published bundle, oldest first."""
+        return self.registry.all()
+
+    def promote(self, bundle: str) -> str:
+        """Make a bundle live; the held one goes on serving if this fails. Raises NotFound, BundleError."""
+        self._engine.load(bundle, lambda: 0, with_held_out=False)  # refuse what cannot be opened before pointing at it
+        self.registry.promote(bundle)
+        self._engine.refresh()
+        return bundle
+
+    def rollback(self) -> str:
+        """Make the bundle live that was live before. Raises NotFound where there was none."""
+        bundle = self.registry.rollback()
+        self._engine.refresh()
+        return bundle
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        user_id: str | None = None,
+        *,
+        size: int = 10,
+        history: Sequence[str | PastAction] | None = None,
+        exclude: Sequence[str] = (),
+        where: Mapping[str, Condition] | None = None,
+        context: Mapping[str, AttributeValue] | None = None,
+        min_version: int | None = None,
+        deadline_ms: float | None = None,
+        explain: bool = False,
+    ) -> Answer:
+        """Return the ranked items for a user, for a given history, or for nobody in particular.
+
+        Raises InputError for a query that makes no sense, NotReady without a live bundle.
+        """
+        past = None
+        if history is not None:
+            past = tuple(PastAction(item_id=h) if isinstance(h, str) else h for h in history)
+        query = Query(
+            request_id=self.new_request_id(),
+            at=self.clock.now(),
+            size=size,
+            user_id=user_id,
+            history=past,
+            exclude=frozenset(exclude),
+            where=where or {},
+            context=context or {},
+            min_version=min_version,
+            deadline_ms=deadline_ms,
+            explain=explain,
+        )
+        return self.answer(query)
+
+    def answer(self, query: Query) -> Answer:
+        """Answer one query; observers hear of it afterwards."""
+        slate = self.slate(query)
+        return answer(slate, self.catalogue, explain=query.explain)
+
+    def slate(self, query: Query) -> Slate:
+        """Return the slate behind an answer, in rows: for tools in this process."""
+        self._ingest.catch_up()
+        slate = self._recommender.recommend(query)
+        for observer in self._observers:
+            observer.served(query, slate)
+        return slate
+
+    def similar(self, item_id: str, size: int = 10) -> tuple[AnswerItem, ...]:
+        """Return available items near an item. Raises NotFound, NotReady."""
+        self._ingest.catch_up()
+        return self._engine.current().similar.similar(item_id, size)
+
+    def trending(self, size: int = 10) -> list[str]:
+        """Return the available items many users touch now, best first. Raises NotReady."""
+        self._ingest.catch_up()
+        rows, _ = self._engine.current().live.state.trending(self.clock.now(), size * 4)
+        return self.catalogue.ids(rows[self.catalogue.available[rows]][:size])
+
+    def item(self, item_id: str) -> ItemChange:
+        """Return an item's current state. Raises NotFound."""
+        row = self._require_item(item_id)
+        found = self.catalogue.item(row)
+        return found if found is not None else ItemChange(at=0.0, item_id=item_id)
+
+    def user(self, user_id: str) -> UserChange:
+        """Return a user's attributes, none where only a history is known. Raises NotFound."""
+        self._ingest.catch_up()
+        if not self._users.knows(user_id):
+            raise NotFound(f"user {user_id!r} is not known")
+        return self._users.change(user_id) or UserChange(at=0.0, user_id=user_id)
+
+    def _require_item(self, item_id: str) -> int:
+        self._ingest.catch_up()
+        row = self.catalogue.row(item_id)
+        if row < 0 or not self.catalogue.exists(row):
+            raise NotFound(f"item {item_id!r} is not in the catalogue")
+        return row
+
+    @property
+    def version(self) -> int:
+        """The log version that answers reflect at least."""
+        return self._ingest.applied
+
+    @property
+    def live_bundle(self) -> str | None:
+        """The id of the bundle that answers, None without one."""
+        loaded = self._engine.refresh()
+        return loaded.live.id if loaded else None
+
+    def new_request_id(self) -> str:
+        """Return a fresh id that a click can name as its ``request_id``."""
+        return secrets.token_hex(12)
+
+    def close(self) -> None:
+        """Write out what waits and let go of the files. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._impressions.close()
+            self._log.close()
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

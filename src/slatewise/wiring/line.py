@@ -1,0 +1,86 @@
+"""Builds the READ line of one live bundle from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from slatewise.domain.ids import Rows, Vectors
+from slatewise.domain.query import Resolved
+from slatewise.domain.settings import Settings
+from slatewise.features.frame import DenseFrame
+from slatewise.filtering.available import AvailableFilter
+from slatewise.filtering.excluded import ExcludedFilter
+from slatewise.filtering.seen import SeenFilter
+from slatewise.filtering.where import WhereFilter
+from slatewise.ports.clock import Clock
+from slatewise.ports.models import Sequence
+from slatewise.ports.stages import Scorer, Source
+from slatewise.ports.stores import Catalogue, UserStore
+from slatewise.ranking.model_scorer import ModelScorer
+from slatewise.ranking.retrieval_scorer import RetrievalScorer
+from slatewise.reranking.compose import SlateReranker
+from slatewise.retrieval.any_available import AnyAvailableSource
+from slatewise.retrieval.item_to_item import ItemToItemSource
+from slatewise.retrieval.new_arrivals import NewArrivalsSource
+from slatewise.retrieval.pinned import PinnedSource
+from slatewise.retrieval.trending import TrendingSource
+from slatewise.retrieval.two_tower import TwoTowerSource
+from slatewise.serving.live import LiveBundle
+from slatewise.serving.recommender import Recommender
+from slatewise.serving.resolve import QueryResolver
+from slatewise.serving.stages import Stages
+
+
+def build_line(
+    live: LiveBundle,
+    settings: Settings,
+    catalogue: Catalogue,
+    users: UserStore,
+    folded: Callable[[], int],
+    clock: Clock,
+    rng: np.random.Generator,
+) -> Recommender:
+    """Return the recommender of one bundle. *folded* says up to which log offset all its views are."""
+    limits = settings.retrieval
+    sources: list[Source] = [
+        TwoTowerSource(live.index, limits.two_tower),
+        ItemToItemSource(live.state, limits.item_to_item),
+        TrendingSource(live.state, limits.trending),
+        NewArrivalsSource(catalogue, limits.new_arrivals),
+    ]
+    if settings.reranking.pins:
+        sources.insert(0, PinnedSource(catalogue, settings.reranking.pins))
+    plain = RetrievalScorer()
+    stages = Stages(
+        sources=sources,
+        filters=[AvailableFilter(catalogue), SeenFilter(), ExcludedFilter(), WhereFilter()],
+        scorer=_scorer(live, settings, catalogue, plain),
+        plain=plain,
+        reranker=SlateReranker(settings.reranking, catalogue, live.vectors, rng, look_ahead=settings.serving.reserve),
+        fallback=[AnyAvailableSource(catalogue)],
+    )
+    resolver = QueryResolver(
+        settings=settings,
+        catalogue=catalogue,
+        users=users,
+        encode_user=live.encode_user,
+        dim=live.models.user_tower.dim,
+        folded=folded,
+    )
+    return Recommender(bundle=live.id, settings=settings, resolver=resolver, stages=stages, clock=clock)
+
+
+def _scorer(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: Scorer) -> Scorer:
+    ranker = live.models.ranker
+    if ranker is None or settings.ranking.kind == "off":
+        return plain
+
+    def inputs(query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Vectors]:
+        history = live.sequence(query.user.history, live.models.ranker_history)
+        user = query.vector if query.vector is not None else np.zeros((1, live.models.user_tower.dim), np.float32)
+        return history, user, live.vectors(rows)
+
+    weights = {name: action.weight for name, action in settings.actions.items()}
+    return ModelScorer(ranker, DenseFrame(live.state, catalogue, live.vectors), inputs, weights)

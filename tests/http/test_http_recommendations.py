@@ -1,0 +1,153 @@
+"""/v1/recommendations and /v1/bundles."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import numpy as np
+import pytest
+
+from slatewise.http.door import READERS
+from slatewise.http.encoding import json_bytes
+
+
+@pytest.fixture(autouse=True)
+def _stocked(call):
+    call("PUT", "/v1/items", {"items": [{"item_id": name} for name in "abcdef"]})
+
+
+def names(answer) -> list[str]:
+    return [item["item_id"] for item in answer.json()["items"]]
+
+
+def test_answer_has_the_promised_shape(call):
+    answer = call("POST", "/v1/recommendations", {"user_id": "u", "size": 2})
+    assert answer.json() == {
+        "request_id": "r1",
+        "items": [
+            {"item_id": "a", "score": 0.0, "position": 0, "source": "popular"},
+            {"item_id": "b", "score": 0.0, "position": 1, "source": "popular"},
+        ],
+        "cached": False,
+        "as_of": 6,
+        "bundle": "b1",
+        "degraded": [],
+        "timing_ms": {"retrieval": 0.1},
+    }
+
+
+def test_short_form_asks_the_same(call, home):
+    assert names(call("GET", "/v1/recommendations/some%2Fone?size=3")) == ["a", "b", "c"]
+    assert home.queries[-1].user_id == "some/one"
+    assert home.queries[-1].size == 3
+
+
+def test_acknowledged_event_changes_the_next_slate(call):
+    assert "a" in names(call("GET", "/v1/recommendations/u"))
+    call("POST", "/v1/events", {"events": [{"user_id": "u", "item_id": "a", "action": "buy"}]})
+    assert "a" not in names(call("GET", "/v1/recommendations/u"))
+
+
+def test_everything_sent_reaches_the_query(call, home):
+    call(
+        "POST",
+        "/v1/recommendations",
+        {
+            "user_id": "u",
+            "history": ["a", {"item_id": "b", "action": "buy", "timestamp": 5}],
+            "vector": [0.5, 1],
+            "size": 4,
+            "exclude": ["c"],
+            "where": {"price": {"lt": 50, "in": [1, "x"]}, "categories": ["s", "t"], "brand": "Acme"},
+            "context": {"device": "phone", "none": None},
+            "min_version": 6,
+            "deadline_ms": 50,
+            "explain": True,
+        },
+    )
+    query = home.queries[-1]
+    assert [(p.item_id, p.action, p.at) for p in query.history] == [("a", None, None), ("b", "buy", 5.0)]
+    assert query.vector == (0.5, 1.0)
+    assert (query.size, query.exclude, query.min_version, query.deadline_ms) == (4, frozenset("c"), 6, 50.0)
+    assert query.where == {"price": {"lt": 50.0, "in": (1.0, "x")}, "categories": ("s", "t"), "brand": "Acme"}
+    assert query.context == {"device": "phone"}
+    assert query.explain
+
+
+def test_empty_history_is_a_history_and_no_history_is_none(call, home):
+    call("POST", "/v1/recommendations", {"history": []})
+    call("POST", "/v1/recommendations", {})
+    assert [query.history for query in home.queries] == [(), None]
+
+
+def test_explanation_comes_only_when_asked_for(call):
+    assert "explanation" not in call("POST", "/v1/recommendations", {}).json()
+    explained = call("POST", "/v1/recommendations", {"explain": True}).json()["explanation"]
+    assert [candidate["item_id"] for candidate in explained] == list("abcdef")
+    assert explained[0]["outcome"] == "shown"
+
+
+def test_queries_waiting_for_a_version_never_keep_out_the_event_they_wait_for(call):
+    with ThreadPoolExecutor(READERS + 8) as threads:
+        sent = {"user_id": "u", "min_version": 7}
+        waiting = [threads.submit(call, "POST", "/v1/recommendations", sent) for _ in range(READERS + 8)]
+        call("POST", "/v1/events", {"events": [{"user_id": "u", "item_id": "a", "action": "buy"}]})
+        answers = [future.result() for future in waiting]
+    assert {answer.json()["as_of"] for answer in answers} == {7}
+    assert [answer.json()["degraded"] for answer in answers] == [[]] * len(answers)
+    assert "a" not in names(answers[0])
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"size": 0}, "size"),
+        ({"size": 501}, "size"),
+        ({"size": "10"}, "size"),
+        ({"sizes": 1}, "sizes"),
+        ({"vector": []}, "vector"),
+        ({"vector": ["x"]}, "vector[0]"),
+        ({"history": [{"item_id": "a", "act": 1}]}, "history[0].act"),
+        ({"history": ["a", 5]}, "history[1]"),
+        ({"history": [""]}, "history[0]"),
+        ({"where": {"price": {"below": 3}}}, "where.price"),
+        ({"where": {"price": {"in": 3}}}, "where.price"),
+        ({"where": {"price": None}}, "where.price"),
+        ({"min_version": -1}, "min_version"),
+        ({"deadline_ms": 0}, "deadline_ms"),
+        ({"exclude": "a"}, "exclude"),
+    ],
+)
+def test_wrong_query_is_refused_by_field(call, home, sent, field):
+    answer = call("POST", "/v1/recommendations", sent)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+    assert home.queries == []
+
+
+def test_numbers_that_are_not_finite_are_null_in_json():
+    told = {
+        "a": float("nan"),
+        "b": float("inf"),
+        "c": np.float32("nan"),
+        "d": np.array([1.0, -np.inf]),
+        "e": np.int64(3),
+    }
+    assert msgspec.json.decode(json_bytes(told)) == {"a": None, "b": None, "c": None, "d": [1.0, None], "e": 3}
+
+
+def test_bundles_are_listed_and_promoted(call, home):
+    assert [(b["id"], b["live"]) for b in call("GET", "/v1/bundles").json()["bundles"]] == [
+        ("b1", True),
+        ("b2", False),
+        ("broken", False),
+    ]
+    assert call("POST", "/v1/bundles/b2/promote").json() == {"bundle": "b2"}
+    assert call("POST", "/v1/recommendations", {}).json()["bundle"] == "b2"
+
+
+def test_bundle_that_does_not_fit_leaves_the_live_one(call):
+    answer = call("POST", "/v1/bundles/broken/promote")
+    assert answer.status_code == 409
+    assert "digest" in answer.json()["detail"]
+    assert call("GET", "/readyz").json()["bundle"] == "b1"
+    assert call("POST", "/v1/bundles/none/promote").status_code == 404

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra slatewise[train]")
+
+from slatewise.models.ranker import OnnxRanker  # noqa: E402  after the skip
+from slatewise.models.towers import OnnxItemTower, OnnxUserTower  # noqa: E402
+from slatewise.ports.models import Bag, Sequence  # noqa: E402
+from slatewise.training.export import export_item_tower, export_ranker, export_user_tower  # noqa: E402
+from slatewise.training.ranker_module import RankerModule  # noqa: E402
+from slatewise.training.tower_modules import ItemTower, UserTower  # noqa: E402
+
+DIM = 16
+
+
+def random_history(batch: int, steps: int, seed: int) -> Sequence:
+    rng = np.random.default_rng(seed)
+    mask = np.ones((batch, steps), np.float32)
+    if batch > 1:
+        mask[0, max(1, steps // 2) :] = 0
+    item = rng.standard_normal((batch, steps, DIM)).astype(np.float32) * mask[..., None]
+    action, gap = rng.integers(0, 3, (batch, steps)), rng.integers(0, 30, (batch, steps))
+    return Sequence(item, action, gap, mask)
+
+
+def tensors(*arrays: np.ndarray) -> list[object]:
+    return [torch.from_numpy(a) for a in arrays]
+
+
+@pytest.fixture(scope="module")
+def user_tower(tmp_path_factory: pytest.TempPathFactory) -> tuple[UserTower, OnnxUserTower]:
+    torch.manual_seed(0)
+    tower = UserTower(DIM, actions=3, tokens=9, length=12, layers=2, heads=2, dropout=0.1)
+    path = tmp_path_factory.mktemp("onnx") / "user.onnx"
+    export_user_tower(tower, DIM, path)
+    return tower.eval(), OnnxUserTower(path, DIM)
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(1, 1), (1, 12), (3, 5), (2, 1)])
+def test_exported_user_tower_equals_torch(user_tower: tuple[UserTower, OnnxUserTower], batch: int, steps: int) -> None:
+    torch_tower, onnx_tower = user_tower
+    history = random_history(batch, steps, seed=steps)
+    bag = Bag(np.tile(np.array([[1, 2]]), (batch, 1)), np.full((batch, 2), 0.5, np.float32))
+    with torch.no_grad():
+        expected = torch_tower(
+            *tensors(history.item, history.action, history.gap, history.mask, bag.token, bag.weight)
+        ).numpy()
+    np.testing.assert_allclose(onnx_tower.encode(history, bag), expected, atol=1e-5)
+
+
+def test_padding_does_not_change_a_user_vector(user_tower: tuple[UserTower, OnnxUserTower]) -> None:
+    _, tower = user_tower
+    short = random_history(1, 4, seed=3)
+    bag = Bag(np.array([[1]]), np.ones((1, 1), np.float32))
+    padded = Sequence(
+        np.concatenate([short.item, np.zeros((1, 5, DIM), np.float32)], 1),
+        np.pad(short.action, ((0, 0), (0, 5))),
+        np.pad(short.gap, ((0, 0), (0, 5))),
+        np.pad(short.mask, ((0, 0), (0, 5))),
+    )
+    np.testing.assert_allclose(tower.encode(padded, bag), tower.encode(short, bag), atol=1e-5)
+
+
+def test_exported_item_tower_equals_torch_and_unknown_items_are_their_attributes(tmp_path: object) -> None:
+    torch.manual_seed(0)
+    tower = ItemTower(n_items=20, tokens=9, dim=DIM, sparse=False)
+    path = tmp_path / "item.onnx"  # type: ignore[operator]
+    export_item_tower(tower, path)
+    bag = Bag(np.array([[1, 2, 0], [3, 0, 0]]), np.array([[0.5, 0.5, 0], [1, 0, 0]], np.float32))
+    known = np.array([0, 7])
+    embedding, vector = OnnxItemTower(path, DIM).encode(known, bag)
+    with torch.no_grad():
+        expected = tower(*tensors(known, bag.token, bag.weight))
+        from_attributes = (tower.tokens.weight[1] + tower.tokens.weight[2]).numpy() / 2
+    np.testing.assert_allclose(embedding, expected[0].numpy(), atol=1e-6)
+    np.testing.assert_allclose(vector, expected[1].numpy(), atol=1e-5)
+    np.testing.assert_allclose(embedding[0], from_attributes, atol=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "candidates"), [(1, 1), (12, 40), (5, 3)])
+def test_exported_ranker_equals_torch(tmp_path: object, steps: int, candidates: int) -> None:
+    torch.manual_seed(0)
+    module = RankerModule(DIM, features=6, actions=3, heads=2, dropout=0.1, length=12)
+    module.slope.copy_(torch.tensor([0.5, 2.0]))
+    path = tmp_path / "ranker.onnx"  # type: ignore[operator]
+    export_ranker(module, DIM, 6, path)
+    rng = np.random.default_rng(candidates)
+    history = random_history(1, steps, seed=steps)
+    user = rng.standard_normal((1, DIM)).astype(np.float32)
+    candidate = rng.standard_normal((candidates, DIM)).astype(np.float32)
+    feature = rng.standard_normal((candidates, 6)).astype(np.float32)
+    feature[0, 2] = np.nan
+    got = OnnxRanker(path, ("click", "buy")).predict(history, user, candidate, feature)
+    with torch.no_grad():
+        logits = module.eval()(
+            *tensors(history.item, history.action, history.gap, history.mask, user, candidate[None], feature[None])
+        )
+        expected = module.probabilities(logits)[0].numpy()
+    np.testing.assert_allclose(got["click"], expected[:, 0], atol=1e-5)
+    np.testing.assert_allclose(got["buy"], expected[:, 1], atol=1e-5)
