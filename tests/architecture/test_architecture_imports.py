@@ -6,7 +6,10 @@ import pytest
 
 @pytest.mark.parametrize(
     "statement",
-    ["import slatewise.index.hnsw, slatewise.models.sessions", "import slatewise.models.sessions, slatewise.index.hnsw"],
+    [
+        "import slatewise.index.hnsw, slatewise.models.sessions",
+        "import slatewise.models.sessions, slatewise.index.hnsw",
+    ],
 )
 def test_index_and_models_load_in_either_order_without_crashing(statement: str) -> None:
     done = subprocess.run([sys.executable, "-c", statement], capture_output=True, timeout=120, check=False)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,7 +54,7 @@ def test_folding_in_any_batches_gives_the_same_state_bit_for_bit(cuts: list[int]
     at_once, in_parts = CountedState([0, 2]), CountedState([0, 2])
     at_once.fold(events)
     borders = [0, *sorted(cuts), 3000]
-    for lo, hi in zip(borders[:-1], borders[1:], strict=True):
+    for lo, hi in pairwise(borders):
         in_parts.fold(events.take(slice(lo, hi)))
     every = np.arange(40)
     assert np.array_equal(at_once.popularity.counts(every), in_parts.popularity.counts(every))
@@ -76,7 +78,8 @@ def test_events_one_by_one_equal_a_batch() -> None:
     assert np.array_equal(at_once.popularity.recent[:20], one_by_one.popularity.recent[:20])
     for row in range(20):
         assert np.array_equal(at_once.transitions.between(row, every), one_by_one.transitions.between(row, every))
-        assert np.array_equal(np.sort(at_once.transitions.followers(row)[0]), np.sort(one_by_one.transitions.followers(row)[0]))
+        followers = [np.sort(state.transitions.followers(row)[0]) for state in (at_once, one_by_one)]
+        assert np.array_equal(*followers)
 
 
 def test_state_survives_saving(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -20,8 +20,8 @@ class AnswerItem:
 class ExplainedCandidate:
     """The way of one candidate through the funnel.
 
-    ``outcome`` is ``shown``, ``reserve`` or ``dropped``; ``dropped_by`` is ``stage/name``; ``reason`` says why a shown item
-    stands at its position. Features and probabilities are present for ranked candidates; NaN features are left out.
+    ``outcome`` is ``shown``, ``reserve`` or ``dropped``; ``dropped_by`` is ``stage/name``; ``reason`` says why a shown
+    item stands at its position. Features and probabilities are present for ranked candidates, NaN features left out.
     """
 
     item_id: str

@@ -71,7 +71,7 @@ class Ranker(Protocol):
     def predict(self, history: Sequence, user: Vectors, candidates: Vectors, features: Frame) -> Mapping[str, Scores]:
         """Return action -> ``(n,)`` probabilities in ``[0, 1]``.
 
-        *history* has batch 1, *user* is ``(1, d)``, *candidates* are item vectors ``(n, d)``, *features* ``(n, f)`` with
-        NaN for missing. A candidate's probabilities never depend on the other candidates.
+        *history* has batch 1, *user* is ``(1, d)``, *candidates* are item vectors ``(n, d)``, *features* are ``(n, f)``
+        with NaN for missing. A candidate's probabilities never depend on the other candidates.
         """
         ...
