@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from slatewise.cli.options import HomeOption, JsonOption, open_home
-from slatewise.cli.terminal import console, print_json
+from slatewise.cli.terminal import print_json, results
 
 app = typer.Typer(help="List, promote and roll back bundles.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -27,7 +27,7 @@ def list_bundles(home: HomeOption = None, as_json: JsonOption = False) -> None:
     for bundle in bundles:
         built = datetime.fromtimestamp(bundle.created_at, UTC).strftime("%Y-%m-%d %H:%M") if bundle.created_at else "?"
         table.add_row(bundle.id, built, f"{bundle.bytes / 1e6:.1f}", "live" if bundle.live else "")
-    console.print(table)
+    results.print(table)
 
 
 @app.command()
@@ -52,4 +52,4 @@ def _told(bundle: str, as_json: bool) -> None:
     if as_json:
         print_json({"live": bundle})
     else:
-        console.print(f"live: {bundle}")
+        results.print(f"live: {bundle}")

@@ -16,7 +16,7 @@ from slatewise.cli import imports, train
 from slatewise.cli.client import Client
 from slatewise.cli.live_traffic import Arm, run_traffic
 from slatewise.cli.options import HomeOption, pairs
-from slatewise.cli.terminal import Bars, console
+from slatewise.cli.terminal import Bars, results
 from slatewise.datasets.shop.export import write_shop
 from slatewise.datasets.shop.generate import generate
 from slatewise.datasets.shop.live import Shop
@@ -77,7 +77,7 @@ def _fresh(path: Path) -> None:
 
 
 def _headline(step: int, text: str) -> None:
-    console.print(f"\n[bold cyan]{step}. {text}[/]")
+    results.print(f"\n[bold cyan]{step}. {text}[/]")
 
 
 def _imported(home: Home, settings: ShopSettings) -> Shop:
@@ -108,8 +108,8 @@ def _evaluated(home: Home) -> None:
     home.folders.reports.mkdir(exist_ok=True)
     page = home.folders.reports / "demo.html"
     write_html(report, page)
-    console.print(table(report))
-    console.print(f"the same with plots: {page}")
+    results.print(table(report))
+    results.print(f"the same with plots: {page}")
 
 
 def _served(home: Home, shop: Shop, seconds: float, port: int, keep: bool) -> None:
@@ -142,13 +142,13 @@ def _before_and_after(home: Home, client: Client, shop: Shop) -> None:
     for place, (old, new) in enumerate(zip(before["items"], after["items"], strict=False)):
         fresh = new["item_id"] not in shown
         moved.add_row(str(place), _named(home, old), f"[green]{_named(home, new)}[/]" if fresh else _named(home, new))
-    console.print(moved)
-    console.print(
+    results.print(moved)
+    results.print(
         f"asked again before the click: cached={again['cached']}; after it: cached={after['cached']}, "
         f"as of version {after['as_of']}"
     )
     stages = ", ".join(f"{stage} {spent:.2f}" for stage, spent in after["timing_ms"].items())
-    console.print(f"milliseconds by stage: {stages}")
+    results.print(f"milliseconds by stage: {stages}")
 
 
 def _named(home: Home, item: Any) -> str:
@@ -170,17 +170,17 @@ def _show_arms(arms: dict[str, Arm]) -> None:
             str(arm.buys),
             *(f"{value:.1f}" if np.isfinite(value) else "" for value in latency),
         )
-    console.print(result)
+    results.print(result)
 
 
 def _show_where(home: Home, url: str, keep: bool) -> None:
     _headline(5, "Where to look")
-    console.print(f"  HOME       {home.path} (log.sqlite, bundles/, reports/demo.html)")
-    console.print(f"  explain    slatewise explain user-00001 --home {home.path}")
-    console.print(f"  serve      slatewise serve --home {home.path}")
-    console.print("  your data  slatewise import DIR --home H && slatewise train --home H && slatewise serve --home H")
+    results.print(f"  HOME       {home.path} (log.sqlite, bundles/, reports/demo.html)")
+    results.print(f"  explain    slatewise explain user-00001 --home {home.path}")
+    results.print(f"  serve      slatewise serve --home {home.path}")
+    results.print("  your data  slatewise import DIR --home H && slatewise train --home H && slatewise serve --home H")
     if keep:
-        console.print(f"\nserving at [bold]{url}[/] ({url}/docs, {url}/metrics) until Ctrl-C")
+        results.print(f"\nserving at [bold]{url}[/] ({url}/docs, {url}/metrics) until Ctrl-C")
 
 
 def _wait() -> None:
@@ -188,4 +188,4 @@ def _wait() -> None:
         while True:
             time.sleep(1)
     except KeyboardInterrupt:
-        console.print("stopping")
+        results.print("stopping")

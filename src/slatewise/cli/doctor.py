@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import typer
 
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, home_path, open_home
-from slatewise.cli.terminal import console, print_json
+from slatewise.cli.terminal import print_json, results
 from slatewise.domain.errors import NotReady, SlatewiseError
 from slatewise.wiring.home import Home
 
@@ -42,7 +42,7 @@ def doctor(home: HomeOption = None, overrides: SetOption = None, as_json: JsonOp
     else:
         colours = {"ok": "green", "note": "yellow", "bad": "red"}
         for check in checks:
-            console.print(f"[{colours[check.verdict]}]{check.verdict:>4}[/]  {check.name:<14} {check.detail}")
+            results.print(f"[{colours[check.verdict]}]{check.verdict:>4}[/]  {check.name:<14} {check.detail}")
     if any(check.verdict == "bad" for check in checks):
         raise typer.Exit(1)
 

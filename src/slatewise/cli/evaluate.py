@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home
-from slatewise.cli.terminal import Bars, console, print_json
+from slatewise.cli.terminal import Bars, console, print_json, results
 from slatewise.evaluation.html import write_html
 from slatewise.evaluation.table import table
 
@@ -54,5 +54,5 @@ def evaluate(
     if as_json:
         print_json(report.to_json())
     else:
-        console.print(table(report))
+        results.print(table(report))
     console.print(f"report: {page}")

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home, pairs
-from slatewise.cli.terminal import Bars, console, print_json
+from slatewise.cli.terminal import Bars, print_json, results
 from slatewise.wiring.import_job import ImportReport
 
 
@@ -55,7 +55,7 @@ def import_data(
 
 def show(report: ImportReport) -> None:
     """Print what was imported, and the bad rows by reason with the first of them."""
-    console.print(
+    results.print(
         f"imported {report.interactions:,} interactions, {report.items:,} new or changed items, "
         f"{report.users:,} users, {report.impressions:,} impressions; {report.duplicates:,} were known already"
     )
@@ -66,7 +66,7 @@ def show(report: ImportReport) -> None:
     table.add_column("rows", justify="right")
     for reason, count in sorted(report.rejected.items(), key=lambda kv: -kv[1]):
         table.add_row(reason, f"{count:,}")
-    console.print(table)
+    results.print(table)
     for reject in report.examples[:5]:
-        console.print(f"  {reject.file}:{reject.line}: {reject.reason}: {reject.text}", markup=False)
-    console.print(f"all of them: {report.rejects_file}")
+        results.print(f"  {reject.file}:{reject.line}: {reject.reason}: {reject.text}", markup=False)
+    results.print(f"all of them: {report.rejects_file}")

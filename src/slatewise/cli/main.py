@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 
 from slatewise.cli import bundles, demo, doctor, evaluate, imports, recommend, serve, settings, train
+from slatewise.cli.terminal import console
 from slatewise.domain.errors import ConfigError, InputError, NotFound, NotReady, SlatewiseError
 from slatewise.version import __version__
 
@@ -55,7 +56,7 @@ def main() -> None:
     try:
         app()
     except SlatewiseError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {error}", markup=True)
+        console.print("[bold red]error:[/]", escape(str(error)))
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

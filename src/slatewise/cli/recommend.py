@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home, pairs
-from slatewise.cli.terminal import console, print_json
+from slatewise.cli.terminal import print_json, results
 from slatewise.domain.answer import Answer, ExplainedCandidate
 from slatewise.domain.query import Condition
 from slatewise.wiring.home import Home
@@ -53,7 +53,7 @@ def recommend(
         if as_json:
             print_json(asdict(answer))
         else:
-            console.print(slate_table(opened, answer))
+            results.print(slate_table(opened, answer))
 
 
 def explain(
@@ -80,14 +80,14 @@ def explain(
     if item is not None:
         candidates = tuple(c for c in candidates if c.item_id == item)
         if not candidates and not as_json:
-            console.print(f"no retrieval source offered item {item} for this query")
+            results.print(f"no retrieval source offered item {item} for this query")
             return
     if as_json:
         print_json({**asdict(answer), "explanation": [asdict(c) for c in candidates]})
     elif item is not None:
-        console.print(_one(candidates[0]))
+        results.print(_one(candidates[0]))
     else:
-        console.print(_funnel(candidates))
+        results.print(_funnel(candidates))
 
 
 def similar(
@@ -108,7 +108,7 @@ def similar(
             table.add_row(
                 str(item.position), item.item_id, _title(opened, item.item_id), f"{item.score:.4f}", item.source
             )
-    console.print(table)
+    results.print(table)
 
 
 def _ask(

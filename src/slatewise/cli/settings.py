@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, home_path, pairs
-from slatewise.cli.terminal import console, print_json
+from slatewise.cli.terminal import print_json, results
 from slatewise.wiring.home import SETTINGS_FILE
 from slatewise.wiring.settings import effective, load_settings, read_environment, settings_markdown
 
@@ -36,4 +36,4 @@ def settings(
     table = Table("setting", "value", "from", "what it is")
     for row in rows:
         table.add_row(row.name, str(row.value), row.origin, row.help, style=None if row.origin == "default" else "bold")
-    console.print(table)
+    results.print(table)

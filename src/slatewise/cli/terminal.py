@@ -9,8 +9,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(stderr=True, highlight=False)
-"""For people: progress, tables, words. Scripts read stdout."""
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+"""How it goes: progress, headlines, where files went."""
+
+results = Console(highlight=False, soft_wrap=True)
+"""What was asked for: tables and answers, on stdout."""
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home
-from slatewise.cli.terminal import Bars, console, print_json
+from slatewise.cli.terminal import Bars, print_json, results
 
 
 class Holdout(StrEnum):
@@ -53,15 +53,15 @@ def train(
 
 def show(bundle: str, facts: dict[str, Any], live: bool) -> None:
     """Print what a training run made."""
-    console.print(f"bundle [bold]{bundle}[/]{' is live' if live else ''}: {facts['kind']}, {facts['train_s']:.0f} s")
+    results.print(f"bundle [bold]{bundle}[/]{' is live' if live else ''}: {facts['kind']}, {facts['train_s']:.0f} s")
     index = facts["index"]
-    console.print(f"  index    {index['kind']} of {index['items']:,} items, recall@100 {index['recall@100']:.4f}")
+    results.print(f"  index    {index['kind']} of {index['items']:,} items, recall@100 {index['recall@100']:.4f}")
     ranker = facts.get("ranker")
     if ranker is None:
-        console.print("  ranker   none: there was too little to learn it from; retrieval's order stands")
+        results.print("  ranker   none: there was too little to learn it from; retrieval's order stands")
     else:
         verdict = "shipped" if ranker["shipped"] else "not shipped: it does not beat retrieval"
-        console.print(
+        results.print(
             f"  ranker   NDCG@10 {ranker['validation_ndcg@10']:.4f} on held-back slates, "
             f"retrieval's order {ranker['retrieval_ndcg@10']:.4f}: {verdict}"
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from slatewise.bundles.registry import FolderRegistry
 from slatewise.domain.errors import NotReady
 from slatewise.domain.holdout import held_out
+from slatewise.domain.query import PastAction, Query
 from slatewise.domain.settings import Settings
 from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Clock
@@ -87,23 +88,38 @@ class Engine:
                     self._ingest.replace_follower(held.live, self._loaded.live, self._loaded.schema.trained_to)
             return self._loaded
 
-    def load(self, bundle: str, folded: Callable[[], int], *, with_held_out: bool = True) -> Loaded:
+    def load(
+        self, bundle: str, folded: Callable[[], int], *, with_held_out: bool = True, deadline_ms: float | None = None
+    ) -> Loaded:
         """Open a bundle as it was trained; *with_held_out* also folds what training was not shown.
 
-        Raises NotFound or BundleError.
+        *deadline_ms* replaces the settings' default. Raises NotFound or BundleError.
         """
+        settings = self._settings
+        if deadline_ms is not None:
+            settings = replace(settings, serving=replace(settings.serving, deadline_ms=deadline_ms))
         folder = self._registry.path(bundle)
         schema = open_schema(folder)
-        live = open_bundle(folder, schema, self._settings, self._catalogue)
+        live = open_bundle(folder, schema, settings, self._catalogue)
         if with_held_out and schema.holdout != "none":
             trained = self._log.interactions(0, schema.trained_to)
             live.fold(trained.take(held_out(trained, schema.holdout)))
-        recommender = build_line(live, self._settings, self._catalogue, self._users, folded, self._clock, self._rng)
+        recommender = build_line(live, settings, self._catalogue, self._users, folded, self._clock, self._rng)
         similar = SimilarItems(
             index=live.index,
             vectors=live.vectors,
             state=live.state,
             catalogue=self._catalogue,
-            max_size=self._settings.serving.max_size,
+            max_size=settings.serving.max_size,
         )
+        self._warm(recommender)
         return Loaded(live, schema, recommender, similar)
+
+    def _warm(self, recommender: Recommender) -> None:
+        """Answer once for nobody and once for a short history, so that no user waits for columns and graphs to load."""
+        known = self._catalogue.ids(np.flatnonzero(self._catalogue.available)[:3])
+        past = tuple(PastAction(item_id=item) for item in known)
+        for history in ((), past):
+            recommender.recommend(
+                Query(request_id="warm-up", at=self._clock.now(), history=history, deadline_ms=60_000)
+            )

@@ -1,0 +1,110 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from slatewise.domain.candidate import Candidates
+from slatewise.domain.columns import Interactions
+from slatewise.domain.history import EMPTY_HISTORY, History
+from slatewise.domain.query import Query, Resolved, UserState
+from slatewise.features.frame import NAMES, DenseFrame
+from slatewise.features.sequences import GAP_BUCKETS, gap_buckets
+from slatewise.features.state import CountedState
+
+DAY = 86_400.0
+NOW = 1.7e9
+VECTORS = np.eye(6, dtype=np.float32)
+
+
+def frame_of(state: CountedState) -> DenseFrame:
+    codes = np.array([0, 0, 1, 1, -1, 2])
+    created = np.array([NOW - DAY, np.nan, NOW, NOW, NOW, NOW])
+    catalogue = SimpleNamespace(codes=lambda name: codes, created_at=created)
+    return DenseFrame(state, catalogue, lambda rows: VECTORS[rows])  # type: ignore[arg-type]
+
+
+def query(history: History, vector: np.ndarray | None = None) -> Resolved:
+    user = UserState(row=0, version=0, history=history, seen=np.empty(0, np.int64))
+    return Resolved(query=Query(request_id="", at=NOW), user=user, vector=vector, blocked=user.seen, allow=None)
+
+
+def candidates(*rows: int) -> Candidates:
+    return Candidates.of("test", np.array(rows, np.int64), np.zeros(len(rows), np.float32))
+
+
+def folded(items: list[int], user: int = 0) -> CountedState:
+    state = CountedState([0])
+    n = len(items)
+    at = NOW - np.arange(n, 0, -1) * 3600.0
+    columns = (np.arange(n), np.full(n, user), np.array(items), np.zeros(n, np.int64), at, np.ones(n, np.float32))
+    state.fold(Interactions(*columns))
+    return state
+
+
+def value(name: str, values: np.ndarray, row: int = 0) -> float:
+    return float(values[row, NAMES.index(name)])
+
+
+def test_columns_say_what_their_names_say() -> None:
+    history = History(np.array([1, 2]), np.zeros(2, np.int64), np.array([NOW - 2 * DAY, NOW - DAY]))
+    frame = frame_of(folded([1, 2, 3, 1, 2, 3])).read(query(history, VECTORS[3:4]), candidates(3, 2, 0))
+    assert frame.shape == (3, len(NAMES))
+    assert value("affinity", frame, 0) == 1.0
+    assert value("affinity_to_last", frame, 1) == 1.0
+    assert value("affinity_to_recent_mean", frame, 1) == 0.5
+    assert value("popularity", frame, 0) == pytest.approx(np.log1p(2))
+    assert value("follows_last", frame, 0) > 0, "3 followed 2, which was last"
+    assert value("follows_last", frame, 2) == 0
+    assert value("contacts", frame, 1) == pytest.approx(np.log1p(1))
+    assert value("since_contact", frame, 1) == pytest.approx(np.log1p(1), abs=1e-6)
+    assert value("since_last", frame, 0) == pytest.approx(np.log1p(1), abs=1e-6)
+    assert value("age", frame, 2) == pytest.approx(np.log1p(1), abs=1e-6)
+    assert value("category_share", frame, 2) == pytest.approx(0.5)
+
+
+def test_what_is_not_known_is_missing_and_not_zero() -> None:
+    frame = frame_of(CountedState([0])).read(query(EMPTY_HISTORY), candidates(1, 4))
+    for name in ("affinity", "affinity_to_last", "since_last", "since_contact", "category_since"):
+        assert np.isnan(value(name, frame)), name
+    assert np.isnan(value("age", frame)), "created at an unknown time"
+    assert np.isnan(value("category_share", frame, 1)), "an item without a category"
+
+
+def test_a_candidates_values_do_not_depend_on_the_others() -> None:
+    frame = frame_of(folded([1, 2, 3, 1, 2, 5, 4]))
+    asked = query(History(np.array([1, 2]), np.zeros(2, np.int64), np.array([NOW - 50, NOW - 5])), VECTORS[2:3])
+    whole = frame.read(asked, candidates(0, 1, 2, 3, 4, 5))
+    for row in range(6):
+        np.testing.assert_array_equal(frame.read(asked, candidates(row))[0], whole[row])
+
+
+def test_live_values_equal_those_of_a_replay_bit_for_bit() -> None:
+    rng = np.random.default_rng(0)
+    n = 1500
+    columns = Interactions(
+        np.arange(n),
+        rng.integers(0, 20, n),
+        rng.integers(0, 6, n),
+        np.zeros(n, np.int64),
+        NOW - 30 * DAY + np.sort(rng.uniform(0, 29 * DAY, n)),
+        np.ones(n, np.float32),
+    )
+    live = CountedState([0])
+    asked = query(History(np.array([1, 2, 5]), np.zeros(3, np.int64), NOW - np.array([500.0, 50, 5])), VECTORS[2:3])
+    for i in range(n):
+        live.fold(columns.take(slice(i, i + 1)))
+        if i % 300 == 299:
+            replayed = CountedState([0])
+            replayed.fold(columns.take(slice(0, i + 1)))
+            every = candidates(*range(6))
+            np.testing.assert_array_equal(frame_of(live).read(asked, every), frame_of(replayed).read(asked, every))
+
+
+def test_no_candidates_give_no_rows() -> None:
+    assert frame_of(CountedState([0])).read(query(EMPTY_HISTORY), candidates()).shape == (0, len(NAMES))
+
+
+def test_gap_buckets_grow_with_the_gap_and_know_what_is_unknown() -> None:
+    at = np.array([NOW, NOW, NOW + 1, NOW + 3601, np.nan, NOW, NOW - 5, NOW + 1e12])
+    buckets = gap_buckets(at).tolist()
+    assert buckets == [0, 1, 2, 12, 0, 0, 1, GAP_BUCKETS - 1]
