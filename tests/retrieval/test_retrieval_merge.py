@@ -3,7 +3,8 @@ import numpy as np
 from hypothesis import given
 
 from slatewise.domain.candidate import Candidates
-from slatewise.retrieval.merge import among, merge, within_quota
+from slatewise.domain.membership import among
+from slatewise.retrieval.merge import merge, within_quota
 from slatewise.testing.stages import candidates
 
 rows = st.lists(st.integers(0, 30), max_size=20)

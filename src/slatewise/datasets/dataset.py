@@ -1,7 +1,8 @@
-"""What a reader hands over: events in time order and the rows it refused. Knows no file format."""
+"""What a reader hands over: events ready to be appended, and the rows it had to refuse. Knows no file format."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from slatewise.datasets.rejects import Reject
@@ -10,11 +11,11 @@ from slatewise.domain.events import Impression, Interaction, ItemChange, UserCha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """One import, as events.
+    """Items, users and what happened between them.
 
-    ``interactions`` and ``impressions`` are in order of time, equal times in file order. Interactions without a time
-    come first; where none has one, they are shuffled with a fixed seed, so that the order of the file, which means
-    nothing, cannot be learned from. ``ignored`` names columns that were not used.
+    ``interactions`` and ``impressions`` are in order of time; interactions without a time come first. Where no row has
+    a time the interactions are shuffled, so that nobody can learn from the order of a file. ``rows_read`` counts
+    every row of every file, good or bad; ``ignored`` names columns of the interactions that were not used.
     """
 
     items: list[ItemChange] = field(default_factory=list)
@@ -22,25 +23,30 @@ class Dataset:
     interactions: list[Interaction] = field(default_factory=list)
     impressions: list[Impression] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
-    ignored: tuple[str, ...] = ()
     rows_read: int = 0
+    ignored: tuple[str, ...] = ()
 
     @property
     def is_ordered(self) -> bool:
-        """Whether any interaction has a time."""
-        return any(interaction.at is not None for interaction in reversed(self.interactions))
+        """Whether any interaction carries a time."""
+        # Those without a time come first, so the last one tells.
+        return bool(self.interactions) and self.interactions[-1].at is not None
+
+    def rejected(self) -> Counter[str]:
+        """Count the refused rows by reason."""
+        return Counter(reject.reason for reject in self.rejects)
 
     def summary(self) -> str:
-        """Return the counts in one line."""
-        counts = [
-            f"{len(self.interactions):,} interactions{'' if self.is_ordered or not self.interactions else ' (no times)'}",
-            f"{len(self.items):,} items",
-            f"{len(self.users):,} users",
+        """Say in one line what was read."""
+        parts = [f"{len(self.interactions):,} interactions" + ("" if self.is_ordered else " (unordered)")]
+        parts += [
+            f"{len(events):,} {name}"
+            for name, events in (("items", self.items), ("users", self.users), ("impressions", self.impressions))
+            if events
         ]
-        if self.impressions:
-            counts.append(f"{len(self.impressions):,} impressions")
+        text = ", ".join(parts)
         if self.rejects:
-            counts.append(f"{len(self.rejects):,} rows refused")
+            text += f"; {len(self.rejects):,} of {self.rows_read:,} rows refused"
         if self.ignored:
-            counts.append("ignored columns: " + ", ".join(self.ignored))
-        return ", ".join(counts)
+            text += f"; columns not used: {', '.join(self.ignored)}"
+        return text

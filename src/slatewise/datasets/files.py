@@ -106,7 +106,9 @@ def table_of_json_lines(file: str, content: bytes) -> Table:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            rejects.append(Reject(file, line, "not a JSON object", raw[:TEXT_SHOWN].decode("utf-8", "backslashreplace")))
+            rejects.append(
+                Reject(file, line, "not a JSON object", raw[:TEXT_SHOWN].decode("utf-8", "backslashreplace"))
+            )
             continue
         names.update(dict.fromkeys(row))
         rows.append(row)

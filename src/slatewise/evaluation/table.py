@@ -12,6 +12,10 @@ from slatewise.evaluation.report import Report
 COLUMNS = ("ndcg@10", "hr@10", "recall@10", "recall@100", "mrr@10", "coverage@10", "novelty@10", "diversity@10")
 
 
+NARROW = ("ndcg@10", "hr@10", "recall@100", "mrr@10", "coverage@10")
+"""What fits a terminal of eighty columns; the page and the JSON have all."""
+
+
 def table(report: Report) -> Table:
     """Return one row per stage and baseline, NDCG@10 with its standard error, for a rich console."""
     asked = f"{report.queries:,} queries of {report.users:,} users"
@@ -20,13 +24,13 @@ def table(report: Report) -> Table:
         title=Text(f"Offline quality · split {report.split} · bundle {report.bundle}"),
         caption=Text(_caption(report, asked + drawn)),
     )
-    shown.add_column("")
-    for column in COLUMNS:
-        shown.add_column(column, justify="right")
+    shown.add_column("", no_wrap=True)
+    for column in NARROW:
+        shown.add_column(column, justify="right", no_wrap=True)
     for kind, rows in (("stages", report.stages), ("baselines", report.baselines)):
         for name, metrics in rows.items():
-            error = report.standard_errors.get(kind, {}).get(name, {}).get(COLUMNS[0], math.nan)
-            figures = [figure(column, metrics.get(column, math.nan)) for column in COLUMNS]
+            error = report.standard_errors.get(kind, {}).get(name, {}).get(NARROW[0], math.nan)
+            figures = [figure(column, metrics.get(column, math.nan)) for column in NARROW]
             if math.isfinite(error):
                 figures[0] += f" ±{error:.4f}"
             style = "bold" if name == "final" else ("dim" if kind == "baselines" else "")

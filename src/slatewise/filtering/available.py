@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.ids import Mask
+from slatewise.domain.membership import marked
 from slatewise.domain.query import Resolved
-from slatewise.filtering.membership import marked
 from slatewise.ports.stores import Catalogue
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.ids import Mask
+from slatewise.domain.membership import among
 from slatewise.domain.query import Resolved
-from slatewise.filtering.membership import among
 
 
 class SeenFilter:

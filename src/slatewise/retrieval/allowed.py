@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from slatewise.domain.ids import Mask, Positions, Rows, Scores
+from slatewise.domain.membership import marked
 
 OVERFETCH = 4
 """How many times its limit a source looks at where the query allows only part of the catalogue."""
@@ -17,11 +18,7 @@ def reach(limit: int, allow: Mask | None) -> int:
 
 def allowed(rows: Rows, allow: Mask | None) -> Mask:
     """Mark the rows that *allow* holds True for; shape ``(n,)``. None allows all; rows outside of it are refused."""
-    if allow is None:
-        return np.ones(rows.size, np.bool_)
-    if not allow.size:
-        return np.zeros(rows.size, np.bool_)
-    return np.take(allow, rows, mode="clip") & (rows >= 0) & (rows < allow.size)
+    return np.ones(rows.size, np.bool_) if allow is None else marked(rows, allow)
 
 
 def allowed_first(rows: Rows, scores: Scores, allow: Mask | None, limit: int) -> tuple[Rows, Scores]:

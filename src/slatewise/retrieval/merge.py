@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from slatewise.domain.candidate import Candidates
-from slatewise.domain.ids import Mask, Rows
+from slatewise.domain.ids import Rows
+from slatewise.domain.membership import among
 
 
 def merge(offers: Sequence[Candidates]) -> Candidates:
@@ -41,15 +42,6 @@ def within_quota(offer: Candidates, blocked: Rows, limit: int) -> Candidates:
         return offer
     free = np.flatnonzero(~among(offer.row, blocked))
     return offer if free.size <= limit else offer.take(np.arange(free[limit - 1] + 1 if limit > 0 else 0))
-
-
-def among(rows: Rows, sorted_rows: Rows) -> Mask:
-    """Mark the rows that *sorted_rows* (ascending) holds; shape ``(n,)``."""
-    if not sorted_rows.size:
-        return np.zeros(rows.size, np.bool_)
-    at = np.minimum(np.searchsorted(sorted_rows, rows), sorted_rows.size - 1)
-    found: Mask = sorted_rows[at] == rows
-    return found
 
 
 def _are_distinct(rows: Rows) -> bool:

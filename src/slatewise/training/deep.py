@@ -12,6 +12,7 @@ from slatewise.domain.candidate import Candidates
 from slatewise.domain.columns import Interactions
 from slatewise.domain.holdout import last_of_each_user
 from slatewise.domain.ids import Vectors
+from slatewise.domain.membership import among
 from slatewise.domain.query import Resolved
 from slatewise.domain.settings import IndexSettings, Settings
 from slatewise.features.frame import DenseFrame
@@ -21,7 +22,7 @@ from slatewise.models.spectral import SpectralFactors
 from slatewise.ports.clock import Clock
 from slatewise.ports.stages import Source
 from slatewise.retrieval.item_to_item import ItemToItemSource
-from slatewise.retrieval.merge import among, merge, within_quota
+from slatewise.retrieval.merge import merge, within_quota
 from slatewise.retrieval.new_arrivals import NewArrivalsSource
 from slatewise.retrieval.trending import TrendingSource
 from slatewise.retrieval.two_tower import TwoTowerSource
@@ -39,9 +40,10 @@ from slatewise.training.moments import (
 )
 from slatewise.training.progress import Progress
 from slatewise.training.ranker_training import RankerFit, fit_ranker
-from slatewise.training.slates import Slates, build_slates, pad_histories
+from slatewise.training.slates import Slates, build_slates
 from slatewise.training.tower_modules import TwoTower
 from slatewise.training.tower_training import TowerData, item_arrays, new_towers, user_vectors
+from slatewise.training.windows import pad_histories
 
 VALIDATION_USERS = 1000
 FEWEST_SLATES = 50

@@ -11,13 +11,13 @@ import torch
 
 from slatewise.domain.columns import Interactions
 from slatewise.domain.settings import TrainingSettings
-from slatewise.features.sequences import gap_buckets
 from slatewise.ports.clock import Clock
 from slatewise.training.checkpoint import Checkpoint
 from slatewise.training.material import Histories, Material
 from slatewise.training.progress import Progress
 from slatewise.training.tower_modules import TwoTower
 from slatewise.training.tower_training import TowerData, TowerFit, TowerTrainer, item_arrays, user_vectors
+from slatewise.training.windows import pad_histories
 
 WARM_UP_STEPS_SHARE = 0.02
 FLOOR = 0.03
@@ -41,15 +41,7 @@ class Validation:
         at = np.searchsorted(histories.user, held.user)
         found = (at < len(histories)) & (histories.user[np.minimum(at, len(histories) - 1)] == held.user)
         past = [histories.history(i) for i in at[found].tolist()]
-        width = max((min(len(h), length) for h in past), default=1)
-        rows = np.full((len(past), width), -1, np.int64)
-        action = np.zeros((len(past), width), np.int64)
-        gap = np.zeros((len(past), width), np.int64)
-        for i, history in enumerate(past):
-            recent = history.last(length)
-            rows[i, : len(recent)] = recent.row
-            action[i, : len(recent)] = recent.action
-            gap[i, : len(recent)] = gap_buckets(recent.at)
+        rows, action, gap = pad_histories(past, length)
         return Validation(held.user[found], rows, action, gap, held.item[found], [h.row for h in past])
 
     def ndcg(self, model: TwoTower, data: TowerData, k: int = 10) -> float:

@@ -12,13 +12,12 @@ import numpy as np
 
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.columns import Interactions
-from slatewise.domain.history import History
 from slatewise.domain.ids import Vectors
 from slatewise.domain.query import Query, Resolved, UserState
-from slatewise.features.sequences import gap_buckets
 from slatewise.ports.features import FeatureFrame, FeatureState
 from slatewise.training.moments import Moment
 from slatewise.training.progress import Progress
+from slatewise.training.windows import pad_histories
 
 CHUNK = 256
 
@@ -43,20 +42,6 @@ class Slates:
 
     def __len__(self) -> int:
         return len(self.user)
-
-
-def pad_histories(histories: Sequence[History], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows (-1 = padding), actions and gap buckets of the newest *length* steps; ``(n, t)`` each, t >= 1."""
-    width = max(1, max((min(len(h), length) for h in histories), default=1))
-    row = np.full((len(histories), width), -1, np.int64)
-    action = np.zeros((len(histories), width), np.int64)
-    gap = np.zeros((len(histories), width), np.int64)
-    for i, history in enumerate(histories):
-        recent = history.last(length)
-        row[i, : len(recent)] = recent.row
-        action[i, : len(recent)] = recent.action
-        gap[i, : len(recent)] = gap_buckets(recent.at)
-    return row, action, gap
 
 
 def build_slates(

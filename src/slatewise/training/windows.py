@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from slatewise.domain.history import History
 from slatewise.features.sequences import gap_buckets
 from slatewise.training.material import Histories
 
@@ -23,6 +24,20 @@ class Batch:
     action: np.ndarray
     gap: np.ndarray
     wanted: np.ndarray
+
+
+def pad_histories(histories: Sequence[History], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows (-1 = padding), actions and gap buckets of the newest *length* steps; ``(n, t)`` each, t >= 1."""
+    width = max(1, max((min(len(h), length) for h in histories), default=1))
+    row = np.full((len(histories), width), -1, np.int64)
+    action = np.zeros((len(histories), width), np.int64)
+    gap = np.zeros((len(histories), width), np.int64)
+    for i, history in enumerate(histories):
+        recent = history.last(length)
+        row[i, : len(recent)] = recent.row
+        action[i, : len(recent)] = recent.action
+        gap[i, : len(recent)] = gap_buckets(recent.at)
+    return row, action, gap
 
 
 def batches(

@@ -33,7 +33,7 @@ Source: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did. ``rejected`` counts bad rows by reason; ``examples`` shows the first of them."""
+    """What an import did: counts of what was new; ``duplicates`` were in the log already. ``rejected`` counts bad rows by reason; ``examples`` shows the first of them."""
 
     interactions: int
     items: int
@@ -83,7 +83,7 @@ def import_source(
         file = rejects_folder / f"import-{int(clock.now())}.csv"
         write_rejects(file, rejects)
     return ImportReport(
-        interactions=len(data.interactions),
+        interactions=len(data.interactions) - done.duplicates,
         items=len(changes),
         users=len(data.users),
         impressions=len(data.impressions),

@@ -1,4 +1,4 @@
-"""Lookups that every filter shares. Knows nothing of rules."""
+"""Which rows a mask or a sorted list holds: lookups that sources and filters share."""
 
 from __future__ import annotations
 

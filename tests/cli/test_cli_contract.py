@@ -1,0 +1,98 @@
+"""What scripts rely on: exit codes, JSON on stdout, documented verbs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from slatewise.cli.main import app
+from slatewise.testing.worlds import walkers
+from slatewise.wiring.home import Home
+
+ROOT = Path(__file__).parents[2]
+SPECTRAL = ["--set", "training.deep=off", "--set", "training.dim=16"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "slatewise", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=120, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("cli") / "home"
+    items, users, events = walkers(users=40)
+    with Home(path) as opened:
+        opened.put_items(items)
+        opened.put_users(users)
+        opened.record(events)
+    return str(path)
+
+
+def test_every_verb_of_the_issue_exists_and_shows_an_example_where_it_takes_data() -> None:
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    wanted = {"demo", "import", "train", "evaluate", "serve", "recommend", "explain", "bundles", "settings", "doctor"}
+    assert wanted <= set(verbs)
+    for name in wanted - {"bundles", "settings", "doctor"}:
+        assert "slatewise " in (verbs[name].help or ""), f"{name} shows no example"
+
+
+def test_train_recommend_explain_and_bundles_speak_json(home: str) -> None:
+    trained = run("train", "--home", home, "--holdout", "last-item", "--json", *SPECTRAL)
+    assert trained.returncode == 0, trained.stderr
+    bundle = json.loads(trained.stdout)["bundle"]
+    slate = json.loads(run("recommend", "u1", "--home", home, "--json").stdout)
+    assert slate["bundle"] == bundle
+    assert len(slate["items"]) == 10
+    explained = json.loads(run("explain", "u1", "--home", home, "--json").stdout)
+    assert len(explained["explanation"]) >= 10
+    assert [b["id"] for b in json.loads(run("bundles", "list", "--home", home, "--json").stdout)] == [bundle]
+    figures = run("evaluate", "--home", home, "--split", "last-item", "--json")
+    assert figures.returncode == 0, figures.stderr
+    assert json.loads(figures.stdout)["users"] == 40
+    checks = json.loads(run("doctor", "--home", home, "--json").stdout)
+    assert {check["verdict"] for check in checks} <= {"ok", "note"}
+
+
+def test_rejected_rows_are_shown_with_line_numbers_and_do_not_stop_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\nu,i,100\n,i,100\nu,j,yesterday\nu,k,200\n")
+    done = run("import", str(tmp_path), "--home", str(tmp_path / "H"))
+    assert done.returncode == 0, done.stderr
+    assert "2 interactions" in done.stdout
+    assert "interactions.csv:3" in done.stdout
+    assert "interactions.csv:4" in done.stdout
+    (rejects,) = (tmp_path / "H" / "rejects").iterdir()
+    assert len(rejects.read_text().splitlines()) == 3
+    strict = run("import", str(tmp_path), "--home", str(tmp_path / "H2"), "--strict")
+    assert strict.returncode == 2
+    assert "interactions.csv:3" in strict.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["recommend", "u", "--home", "nowhere"], 2, "--home"),
+        (["settings", "--set", "retrieval.twotower=1"], 2, "retrieval.two_tower"),
+        (["settings", "--set", "nonsense"], 2, "NAME=VALUE"),
+        (["bundles", "promote", "x", "--home", "HOME"], 3, "x"),
+        (["similar", "no-such-item", "--home", "HOME"], 3, "no-such-item"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_exit_codes_say_what_kind_of_trouble_it_was(home: str, arguments: list[str], code: int, said: str) -> None:
+    done = run(*(home if word == "HOME" else word for word in arguments))
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+
+
+def test_asking_before_anything_was_trained_is_exit_code_4(tmp_path: Path) -> None:
+    with Home(tmp_path / "H") as opened:
+        opened.record(user_id="u", item_id="i")
+    assert run("recommend", "u", "--home", str(tmp_path / "H")).returncode == 4
+
+
+def test_the_settings_page_is_the_one_made_from_the_classes() -> None:
+    assert run("settings", "--markdown").stdout == (ROOT / "docs" / "settings.md").read_text()
