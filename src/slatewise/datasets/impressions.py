@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from slatewise.datasets.columns import Parsed, as_text, missing, numbers, times
 from slatewise.datasets.rules import ReadRules

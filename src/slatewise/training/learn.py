@@ -44,7 +44,7 @@ def learn(
     _check(interactions, settings)
     deep = _wants_deep(settings)
     rng = np.random.default_rng(settings.training.seed)
-    material, schema = _material(given, interactions, settings, holdout)
+    material, schema = material_of(given, interactions, settings, holdout)
     progress.step("matrix factorisation", 0, 1)
     positive = np.isin(interactions.action, list(settings.positive_actions))
     factors = fit_spectral(
@@ -87,9 +87,10 @@ def _wants_deep(settings: Settings) -> bool:
     return mode != "off" and has_torch
 
 
-def _material(
+def material_of(
     given: TrainingInput, interactions: Interactions, settings: Settings, holdout: HoldoutMode
 ) -> tuple[Material, BundleSchema]:
+    """Return *interactions* with everybody's attributes encoded, and the schema that says how."""
     item_schema = fit_schema(given.items)
     described = sorted(given.users)
     user_schema = fit_schema([given.users[u] for u in described])

@@ -33,7 +33,10 @@ Source: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did: counts of what was new; ``duplicates`` were in the log already. ``rejected`` counts bad rows by reason; ``examples`` shows the first of them."""
+    """What an import did: counts of what was new, ``duplicates`` were in the log already.
+
+    ``rejected`` counts bad rows by reason; ``examples`` shows the first of them.
+    """
 
     interactions: int
     items: int
