@@ -34,6 +34,7 @@ _OWN = (
     frozenset(catalogue_rows.USER_COLUMNS),
     frozenset(impressions.COLUMNS),
 )
+_ALL = frozenset[str]().union(*_OWN)
 
 
 def assemble(
@@ -53,11 +54,11 @@ def assemble(
     if default_action not in actions:
         raise InputError("default_action", default_action, f"one of {', '.join(actions)}")
     _check_mapping(given, mapping)
-    optional = (
-        None if sheet is None else sheet.renamed(mapping, own)
-        for sheet, own in zip((given.items, given.users, given.impressions), _OWN[1:], strict=True)
+    acted = given.interactions.renamed(_meant(mapping, 0, given.interactions))
+    items, users, shown = (
+        None if sheet is None else sheet.renamed(_meant(mapping, kind, sheet))
+        for kind, sheet in enumerate((given.items, given.users, given.impressions), 1)
     )
-    acted, (items, users, shown) = given.interactions.renamed(mapping, _OWN[0]), optional
     events, rejects = interactions.read_interactions(acted, default_action, actions, now)
     refuse_if_strict(rejects, strict)
     since = _since(events, now)
@@ -82,11 +83,28 @@ def assemble(
 
 
 def _check_mapping(given: Sheets, mapping: Mapping[str, str]) -> None:
+    kinds = enumerate((given.interactions, given.items, given.users, given.impressions))
+    used = {ours for kind, sheet in kinds if sheet for ours in _meant(mapping, kind, sheet)}
     there = {name for sheet in given.present for name in sheet.columns}
     for ours, theirs in mapping.items():
         if theirs not in there:
             held = "; ".join(f"{sheet.name} has {', '.join(sheet.columns)}" for sheet in given.present)
             raise InputError("map", f"{ours}={theirs}", f"a column that exists: {held}")
+        if ours not in used:
+            raise InputError("map", f"{ours}={theirs}", f"one of our names before the =: {', '.join(sorted(_ALL))}")
+
+
+def _meant(mapping: Mapping[str, str], kind: int, sheet: Sheet) -> dict[str, str]:
+    """Return the part of the mapping that means something in this sheet; *kind* is its place in `_OWN`."""
+    own, others = _OWN[kind], _ALL - _OWN[kind]
+    # Items and users keep further columns as attributes, so there any name will do that is not another sheet's.
+    meant = {
+        o: t for o, t in mapping.items() if t in sheet.columns and (o not in others if kind in (1, 2) else o in own)
+    }
+    if kind != 3:
+        return meant
+    # ``timestamp=position`` is said of histories: slates have both columns, each with its own meaning.
+    return {o: t for o, t in meant.items() if not (t in own and o in sheet.columns and t not in mapping)}
 
 
 def _since(events: list[Interaction], now: float) -> float:

@@ -1,50 +1,45 @@
-"""A table with one row per shown item to impressions, one per slate."""
+"""Rows that say what was shown, one per item, and the slates they make up. Knows no folder."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from slatewise.datasets.columns import Parsed, as_text, missing, numbers, times
-from slatewise.datasets.rules import ReadRules
-from slatewise.datasets.table import Table, require
+from slatewise.datasets.interactions import refuse_ids, refuse_times
+from slatewise.datasets.numbers import numbers
+from slatewise.datasets.rejects import Reject
+from slatewise.datasets.sheet import Sheet, Verdict
 from slatewise.domain.events import Impression
 
+COLUMNS = ("request_id", "user_id", "item_id", "position", "timestamp")
 
-def read_impressions(table: Table, rules: ReadRules) -> list[Impression]:
-    """Return slates in time order, their items by position, or in file order where there is none.
 
-    Rows of one request and user are one slate, shown at its earliest time. Raises InputError where a column is missing.
+def read_impressions(sheet: Sheet, now: float) -> tuple[list[Impression], list[Reject]]:
+    """Return the slates of the good rows in order of time, and the refused rows.
+
+    Rows of one request and user are one slate, shown at its earliest time; its items are in order of position, or of
+    the file where there is no column position. Raises InputError where another column is missing.
     """
-    names = ("request_id", "user_id", "item_id")
-    require(table, (*names, "timestamp"))
-    table = table.refuse([(missing(as_text(table.columns[name])), f"{name} is missing") for name in names])
-    at = times(table.columns["timestamp"])
-    place = numbers(table.columns["position"]) if "position" in table.columns else _unplaced(len(table))
-    wrong = {
-        "timestamp is missing": at.missing,
-        "timestamp is neither a number nor ISO-8601": at.bad,
-        "timestamp is negative": at.values < 0,
-        "timestamp lies in the future": at.values > rules.latest,
-        "position is not a number": place.bad | place.missing,
-    }
-    good = ~np.logical_or.reduce(list(wrong.values()))
-    table = table.refuse((mask, reason) for reason, mask in wrong.items())
-    slates: dict[tuple[str, str], list[tuple[float, int, str]]] = {}
-    earliest: dict[tuple[str, str], float] = {}
-    requests, users, items = (as_text(table.columns[name]).to_pylist() for name in names)
-    rows = zip(requests, users, items, place.values[good].tolist(), at.values[good].tolist(), strict=True)
-    for row, (request, user, item, position, moment) in enumerate(rows):
-        key = (request, user)
-        slates.setdefault(key, []).append((position, row, item))
-        earliest[key] = min(moment, earliest.get(key, moment))
-    return [
+    sheet.require("request_id", "user_id", "item_id", "timestamp")
+    verdict = Verdict(sheet)
+    ids = {name: sheet.text(name) for name in ("request_id", "user_id", "item_id")}
+    refuse_ids(verdict, **ids)
+    at = refuse_times(verdict, now)
+    verdict.refuse("missing timestamp", np.isnan(at))
+    position = np.zeros(len(sheet))
+    if "position" in sheet.columns:
+        position, _ = numbers(sheet, "position")
+        verdict.refuse("position is no number", np.isnan(position))
+    request, user, item = (column.to_pylist() for column in ids.values())
+    slates: dict[tuple[str, str], list[int]] = {}
+    for place in np.flatnonzero(verdict.good).tolist():
+        slates.setdefault((request[place], user[place]), []).append(place)
+    shown = [
         Impression(
-            at=earliest[key], user_id=key[1], request_id=key[0], shown=tuple(item for _, _, item in sorted(slates[key]))
+            at=float(at[places].min()),
+            user_id=user_id,
+            request_id=request_id,
+            shown=tuple(item[place] for place in sorted(places, key=position.__getitem__)),
         )
-        for key in sorted(slates, key=earliest.__getitem__)
+        for (request_id, user_id), places in slates.items()
     ]
-
-
-def _unplaced(length: int) -> Parsed:
-    return Parsed(np.zeros(length), np.zeros(length, bool), np.zeros(length, bool))
+    return sorted(shown, key=lambda slate: slate.at), verdict.rejects()

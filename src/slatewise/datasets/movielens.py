@@ -68,7 +68,7 @@ def _read_latest(folder: Path) -> Sheets:
         if not (folder / name).is_file():
             raise InputError("folder", str(folder), f"a file {name}")
     own = {"user_id": "userId", "item_id": "movieId", "value": "rating"}
-    ratings = read_csv(folder / "ratings.csv").renamed(own, frozenset())
+    ratings = read_csv(folder / "ratings.csv").renamed(own)
     films = read_csv(folder / "movies.csv")
     films.require("movieId", "title", "genres")
     ids, titles, genres = (

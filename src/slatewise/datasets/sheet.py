@@ -67,18 +67,9 @@ class Sheet:
                     f"say --map {name}={near[0] if near else '<column>'} where it has another name",
                 )
 
-    def renamed(self, mapping: Mapping[str, str], own: frozenset[str]) -> Sheet:
-        """Return the sheet with ours read from theirs, where theirs exists.
-
-        *own* are the columns this file knows by name: one of those is not taken away to replace another that is there
-        too, so that ``timestamp=position`` leaves impressions alone.
-        """
-        present = set(self.columns)
-        used = {
-            ours: theirs
-            for ours, theirs in mapping.items()
-            if theirs in present and not (ours in present and {ours, theirs} <= own)
-        }
+    def renamed(self, mapping: Mapping[str, str]) -> Sheet:
+        """Return the sheet with ours read from theirs, where theirs exists; a column that had our name gives way."""
+        used = {ours: theirs for ours, theirs in mapping.items() if theirs in self.columns}
         if not used:
             return self
         kept = [name for name in self.columns if name not in used and name not in used.values()]
@@ -95,7 +86,7 @@ class Verdict:
     """Collects why rows of a sheet are refused; the first reason counts."""
 
     def __init__(self, sheet: Sheet) -> None:
-        self._sheet = sheet
+        self.sheet = sheet
         self._reasons: list[str] = []
         self._why = np.full(len(sheet), -1, np.int64)
 
@@ -112,7 +103,7 @@ class Verdict:
 
     def rejects(self) -> list[Reject]:
         """Return the refused rows in order of lines, unreadable ones included."""
-        sheet, bad = self._sheet, np.flatnonzero(self._why >= 0)
+        sheet, bad = self.sheet, np.flatnonzero(self._why >= 0)
         refused = [
             Reject(sheet.name, line, self._reasons[why], sheet.row_text(place))
             for place, line, why in zip(bad.tolist(), sheet.line[bad].tolist(), self._why[bad].tolist(), strict=True)

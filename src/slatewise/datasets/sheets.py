@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from slatewise.datasets.csv_sheet import read_csv
 from slatewise.datasets.json_sheet import read_json_lines
 from slatewise.datasets.sheet import Sheet
 from slatewise.domain.errors import InputError
+
+_NAMELESS_INDEX = re.compile(r"__index_level_\d+__$")
 
 
 def find(folder: Path, stem: str) -> Path | None:
@@ -48,7 +51,8 @@ def read_frame(source: Any, name: str) -> Sheet:
             raise InputError(name, type(source).__name__, "a DataFrame, a pyarrow Table, or the path of a file")
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise InputError(name, type(source).__name__, f"columns of one type each: {error}") from error
-    return _typed(table, name)
+    # pandas sends along an index that has no name, such as that of a filtered frame; it says nothing of the rows.
+    return _typed(table.drop_columns([c for c in table.column_names if _NAMELESS_INDEX.match(c)]), name)
 
 
 def _typed(table: pa.Table, name: str) -> Sheet:

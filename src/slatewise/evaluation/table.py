@@ -12,7 +12,7 @@ from slatewise.evaluation.report import Report
 COLUMNS = ("ndcg@10", "hr@10", "recall@10", "recall@100", "mrr@10", "coverage@10", "novelty@10", "diversity@10")
 
 
-NARROW = ("ndcg@10", "hr@10", "recall@100", "mrr@10", "coverage@10")
+NARROW = ("ndcg@10", "hr@10", "recall@100", "mrr@10")
 """What fits a terminal of eighty columns; the page and the JSON have all."""
 
 

@@ -15,7 +15,7 @@ DECAY = 0.55
 """Each earlier one counts for so much of the next."""
 SESSION_GAP_S = 1_800.0
 """An interest is gone after so long without a click."""
-RELUCTANCE = 3.2
+RELUCTANCE = 3.6
 """What wanting must overcome."""
 OWNED = 6.0
 """How much less one wants what one has bought."""
@@ -51,28 +51,32 @@ def is_current(recent: Rows, recent_at: Floats, at: Floats) -> npt.NDArray[np.bo
     return mask
 
 
-def wanting(
-    items: Items,
-    people: People,
-    user: Rows,
-    recent: Rows,
-    recent_at: Floats,
-    at: Floats,
-    settings: ShopSettings,
-) -> Vectors:
-    """Return how much each user wants each item, in log-odds of a click once looked at, ``(m, n)``.
-
-    What the user owns is not in here: see `OWNED`.
-    """
-    pull = settings.taste_weight * tastes(people, user, at, settings)
-    pull += settings.interest_weight * interests(items, recent, recent_at, at)
+def traits(items: Items, settings: ShopSettings) -> Vectors:
+    """Return what each item has to offer, ``(n, dim + 2)``: its factor, what it costs, and how it appeals to all."""
     appeal = 0.5 * (items.appeal - 1.0 / settings.popularity_exponent) - RELUCTANCE
-    want: Vectors = pull @ items.factor.T
-    want += appeal.astype(np.float32)
-    want -= np.outer(people.thrift[user], items.cost).astype(np.float32)
-    who, which = np.nonzero(is_current(recent, recent_at, at))
-    np.subtract.at(want, (who, recent[who, which]), np.float32(SEEN_NOW))
-    return want
+    columns: Vectors = np.column_stack([items.factor, items.cost, appeal]).astype(np.float32)
+    return columns
+
+
+def wishes(
+    items: Items, people: People, user: Rows, recent: Rows, recent_at: Floats, at: Floats, settings: ShopSettings
+) -> Vectors:
+    """Return what each user wants of an item, ``(m, dim + 2)``.
+
+    Its product with an item's `traits` is the log-odds of a click once the item is looked at, before `reluctance`.
+    """
+    taste, interest = tastes(people, user, at, settings), interests(items, recent, recent_at, at)
+    pull = settings.taste_weight * taste + settings.interest_weight * interest
+    columns: Vectors = np.column_stack([pull, -people.thrift[user], np.ones(user.size)]).astype(np.float32)
+    return columns
+
+
+def reluctance(item: Rows, is_owned: npt.NDArray[np.bool_], recent: Rows, recent_at: Floats, at: Floats) -> Vectors:
+    """Return what makes users want items less, ``(m, s)`` for items ``(m, s)``: having them, or having just seen them."""
+    current = np.where(is_current(recent, recent_at, at), recent, NOTHING)
+    is_seen = (item[:, :, None] == current[:, None, :]).any(2)
+    less: Vectors = np.float32(OWNED) * is_owned + np.float32(SEEN_NOW) * is_seen
+    return less
 
 
 def probability(log_odds: npt.NDArray[np.floating]) -> Floats:
@@ -83,11 +87,13 @@ def probability(log_odds: npt.NDArray[np.floating]) -> Floats:
 
 def examination(size: int, settings: ShopSettings) -> Floats:
     """Return the probability that each position is looked at, ``(size,)``."""
-    looked: Floats = (1.0 + np.arange(size)) ** -settings.position_bias
+    looked: Floats = (1.0 + np.arange(size, dtype=np.float64)) ** -settings.position_bias
     return looked
 
 
-def cart_probability(items: Items, people: People, user: Rows, item: Rows, at: Floats, settings: ShopSettings) -> Floats:
+def cart_probability(
+    items: Items, people: People, user: Rows, item: Rows, at: Floats, settings: ShopSettings
+) -> Floats:
     """Return how likely a click leads to the cart: the lasting taste and the price decide."""
     match = np.einsum("md,md->m", tastes(people, user, at, settings), items.factor[item])
     return probability(-1.6 + 2.0 * match - people.thrift[user] * items.cost[item])

@@ -9,7 +9,7 @@ from slatewise.datasets.shop.choice import NOTHING
 from slatewise.datasets.shop.world import Floats, Items
 from slatewise.domain.ids import Rows
 
-POPULAR, ALIKE, RANDOM = 0.4, 0.4, 0.2
+POPULAR, ALIKE, RANDOM = 0.3, 0.45, 0.25
 
 
 class LoggingPolicy:

@@ -9,7 +9,7 @@ from slatewise.domain.errors import InputError
 DAY_S = 86_400.0
 ALLOWED = {
     "n_items": (30, None), "n_users": (1, None), "days": (1, None), "n_categories": (2, 400),
-    "sessions_per_user": (1, 200), "slates_per_session": (1, 50), "slate_size": (1, 30), "dim": (4, 256),
+    "sessions_per_user": (1, 200), "slates_per_session": (1, 20), "slate_size": (1, 30), "dim": (4, 256),
     "position_bias": (0, 10), "drift": (0, 10), "popularity_exponent": (0.5, 10), "arriving_share": (0, 0.9),
     "view_share": (0, 1), "taste_weight": (0, 20), "interest_weight": (0, 20), "seed": (0, None), "end": (0, None),
 }  # fmt: skip
@@ -35,13 +35,13 @@ class ShopSettings:
     """Width of the hidden factors."""
     position_bias: float = 0.7
     """The position p, counted from 0, is looked at with probability ``(1 + p) ** -position_bias``."""
-    taste_weight: float = 4.5
+    taste_weight: float = 5.0
     """How much a lasting taste decides."""
-    interest_weight: float = 5.0
+    interest_weight: float = 6.0
     """How much the last clicks of a visit decide."""
     drift: float = 0.6
     """How far tastes wander over all days: 0 not at all, 1 to another taste altogether."""
-    popularity_exponent: float = 1.2
+    popularity_exponent: float = 1.5
     """Tail of the power law of popularity: smaller is steeper."""
     arriving_share: float = 0.15
     """Share of the items that arrive during the period."""

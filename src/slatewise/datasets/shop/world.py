@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,11 @@ class _Columns:
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
 
-    def extend(self, other: _Columns) -> None:
+    def take(self, rows: Rows) -> Self:
+        """Return the chosen rows."""
+        return type(self)(*(getattr(self, one.name)[rows] for one in fields(self)))  # type: ignore[arg-type]
+
+    def extend(self, other: Self) -> None:
         """Append another's rows."""
         for one in fields(self):  # type: ignore[arg-type]
             setattr(self, one.name, np.concatenate([getattr(self, one.name), getattr(other, one.name)]))
@@ -50,7 +55,7 @@ class Items(_Columns):
 
 @dataclass(slots=True)
 class People(_Columns):
-    """Users by row. A taste wanders from ``first`` towards ``second``, each ``(n, dim)`` of unit length, at ``pace``."""
+    """Users by row. Tastes wander from ``first`` towards ``second``, each ``(n, dim)`` of unit length, at ``pace``."""
 
     first: Vectors
     second: Vectors
@@ -94,7 +99,7 @@ class World:
             style=style,
             material=material,
             colours=colours,
-            price=np.round(np.exp(self._log_price[leaf] + 0.4 * cost), 2),
+            price=np.round(np.exp(self._log_price[leaf] + 0.4 * cost), 2).astype(np.float64),
             cost=cost,
             appeal=rng.exponential(1 / self.settings.popularity_exponent, size),
             created_at=created_at,
@@ -171,4 +176,5 @@ def _normal(rng: np.random.Generator, size: int, dim: int) -> Vectors:
 
 
 def _unit(vectors: npt.NDArray[np.floating]) -> Vectors:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: Vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
