@@ -2,7 +2,7 @@
 
     python benchmarks/loop.py --home HOME [--rounds 300]
 
-HOME needs a live bundle; it is copied first and left as it was. Prints a table, and one JSON line last: p50 and p99 of an
+HOME needs a live bundle; it is copied first and left as it was. Prints a table, and one JSON line last: p50, p99 of an
 uncached slate, a cached one, a durable event, and event plus next slate; ``reflected`` counts the slates that reflect
 their event, of ``rounds``.
 """

@@ -147,6 +147,18 @@ def test_positions_mapped_to_the_timestamp_are_plain_seconds(tmp_path: Path) -> 
     assert [(i.item_id, i.at) for i in found.interactions] == [("c", 0.0), ("a", 0.0), ("b", 1.0)]
 
 
+def test_equal_times_keep_the_order_of_the_file(tmp_path: Path) -> None:
+    rows = "".join(f"u,i{n},{n % 3}\n" for n in range(300))
+    write(tmp_path, "interactions.csv", "user_id,item_id,timestamp\n" + rows)
+    expected = [f"i{n}" for third in range(3) for n in range(300) if n % 3 == third]
+    assert [i.item_id for i in read(tmp_path).interactions] == expected
+
+
+def test_lines_are_right_below_a_refused_row_of_several_lines(tmp_path: Path) -> None:
+    write(tmp_path, "interactions.csv", 'user_id,item_id\n"u\nv",a,odd\nu,b\n,c\n')
+    assert reasons(read(tmp_path)) == [(2, "wrong number of columns: 3, not 2"), (5, "missing user_id")]
+
+
 def test_rows_without_a_time_come_first_where_others_have_one(tmp_path: Path) -> None:
     write(tmp_path, "interactions.csv", "user_id,item_id,timestamp\nu,a,9\nu,b,\nu,c,3\n")
     assert [(i.item_id, i.at) for i in read(tmp_path).interactions] == [("b", None), ("c", 3.0), ("a", 9.0)]

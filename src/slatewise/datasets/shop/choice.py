@@ -72,7 +72,7 @@ def wishes(
 
 
 def reluctance(item: Rows, is_owned: npt.NDArray[np.bool_], recent: Rows, recent_at: Floats, at: Floats) -> Vectors:
-    """Return what makes users want items less, ``(m, s)`` for items ``(m, s)``: having them, or having just seen them."""
+    """Return what makes users want items less, ``(m, s)`` like *item*: having them, or having just seen them."""
     current = np.where(is_current(recent, recent_at, at), recent, NOTHING)
     is_seen = (item[:, :, None] == current[:, None, :]).any(2)
     less: Vectors = np.float32(OWNED) * is_owned + np.float32(SEEN_NOW) * is_seen

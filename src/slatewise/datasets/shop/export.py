@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -85,6 +85,6 @@ def _write(path: Path, columns: Mapping[str, Sequence[str | None]]) -> None:
         pacsv.write_csv(table, out)
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedIOBase:
     # Half the size for a tenth of the time, and the same bytes for the same shop.
     return gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) if path.suffix == ".gz" else path.open("wb")

@@ -134,7 +134,7 @@ class Shop:
         recent_at[0, : newest.stop - newest.start] = trace.at[newest][::-1]
         mine = choice.wishes(self._items, self._people, np.array([user]), recent, recent_at, instant, self.settings)
         owned = np.array([trace.bought.get(row, np.inf) < at for row in rows.tolist()], bool)[None, :]
-        want = choice.traits(self._items, self.settings)[rows] @ mine[0]
+        want = choice.traits(self._items.take(rows), self.settings) @ mine[0]
         want -= choice.reluctance(rows[None, :], owned, recent, recent_at, instant)[0]
         chance = choice.probability(want)
         chance[self._items.created_at[rows] > at] = 0.0

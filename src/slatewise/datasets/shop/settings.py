@@ -55,6 +55,9 @@ class ShopSettings:
             if not value >= (least or 0) or (most is not None and value > most):
                 raise InputError(one.name, value, f"{least} to {most}" if most is not None else f"at least {least}")
 
+        if self.n_items * (1.0 - self.arriving_share) < self.slate_size + 1:
+            raise InputError("n_items", self.n_items, "enough items from the first day on to fill a slate")
+
     @property
     def start(self) -> float:
         """When the past begins, seconds since the epoch."""

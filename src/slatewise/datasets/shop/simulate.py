@@ -19,8 +19,8 @@ VIEW, CLICK, CART, BUY = range(4)
 NO_SLATE = -1
 SHARPNESS = np.float32(1.5)
 """How much surer users choose what they find on their own than what they are shown."""
-BLOCK = 1_024
-"""Users played at once: bounds the memory of ``(users, items)``."""
+CELLS = 2_000_000
+"""Users times items played at once: bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,16 @@ class Past:
 class _Diary:
     """Collects what happens, step by step."""
 
+    size: int
     slates: int = 0
     shown: list[tuple[Rows, Floats, Rows]] = field(default_factory=list)
     acts: list[tuple[Rows, Rows, Rows, Floats, Rows]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Where nobody comes there is an empty past, not none.
+        nobody, never = np.empty(0, np.int64), np.empty(0)
+        self.shown.append((nobody, never, np.empty((0, self.size), np.int64)))
+        self.acts.append((nobody, nobody, nobody, never, nobody))
 
     def slate(self, user: Rows, at: Floats, shown: Rows) -> Rows:
         """Note slates and return their numbers."""
@@ -73,10 +80,12 @@ class _Diary:
 
 
 def simulate(settings: ShopSettings, items: Items, people: People, rng: np.random.Generator) -> Past:
-    """Play the whole period. Work grows with slates x items; memory with `BLOCK` x items."""
-    policy, diary = LoggingPolicy(items), _Diary()
-    for first in range(0, len(people), BLOCK):
-        _Crowd(settings, items, people, np.arange(first, min(first + BLOCK, len(people))), rng).play(policy, diary)
+    """Play the whole period. Work grows with slates x items; memory is bounded."""
+    policy, diary = LoggingPolicy(items), _Diary(settings.slate_size)
+    block = max(1, CELLS // len(items))
+    for first in range(0, len(people), block):
+        users = np.arange(first, min(first + block, len(people)))
+        _Crowd(settings, items, people, users, rng).play(policy, diary)
     return diary.past()
 
 

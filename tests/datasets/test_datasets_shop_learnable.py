@@ -1,0 +1,116 @@
+"""There is something to learn in the shop: known answers for the truth, for simple heuristics, and for popularity."""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from slatewise.datasets import Dataset
+from slatewise.datasets.shop import Shop, ShopSettings, generate
+from slatewise.domain.events import Impression
+
+SETTINGS = ShopSettings(n_items=800, n_users=400, n_categories=20, seed=11)
+Scores = npt.NDArray[np.float64]
+
+
+def auc(score: Scores, positive: npt.NDArray[np.bool_]) -> float:
+    """Return how often a clicked item scores above one that was not, ties counting half."""
+    ahead = score[positive][:, None] - score[~positive]
+    return float(((ahead > 0) + 0.5 * (ahead == 0)).mean())
+
+
+class Judge:
+    """The newest 15 % of the slates, and what the time before them tells."""
+
+    def __init__(self, past: Dataset, shop: Shop) -> None:
+        self.shop = shop
+        cut = float(np.quantile([impression.at for impression in past.impressions], 0.85))
+        self.slates = [impression for impression in past.impressions if impression.at >= cut][::2]
+        self.leaf = {item.item_id: item.categories[0] for item in past.items}
+        self.clicked: dict[str | None, set[str]] = defaultdict(set)
+        self.touched: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        self.counts: Counter[str] = Counter()
+        self.together: dict[str, Counter[str]] = defaultdict(Counter)
+        for event in past.interactions:
+            if event.action == "click":
+                self.clicked[event.request_id].add(event.item_id)
+            if event.action not in ("click", "view"):
+                continue
+            before = self.touched[event.user_id]
+            if event.at < cut:
+                self.counts[event.item_id] += 1
+                if before and event.at - before[-1][0] < 1_800:
+                    self.together[before[-1][1]][event.item_id] += 1
+                    self.together[event.item_id][before[-1][1]] += 1
+            before.append((event.at, event.item_id))
+
+    def last(self, slate: Impression) -> str | None:
+        before = self.touched[slate.user_id]
+        known = bisect_left(before, (slate.at, ""))
+        return before[known - 1][1] if known else None
+
+    def popularity(self, slate: Impression) -> Scores:
+        return np.array([self.counts[item_id] for item_id in slate.shown], np.float64)
+
+    def oracle(self, slate: Impression) -> Scores:
+        return self.shop.true_click_probability(slate.user_id, slate.shown, slate.at)
+
+    def last_category(self, slate: Impression) -> Scores:
+        last = self.leaf.get(self.last(slate) or "")
+        return np.array([self.leaf[i] == last for i in slate.shown]) + self.popularity(slate) / 1e6
+
+    def item_to_item(self, slate: Impression) -> Scores:
+        after = self.together[self.last(slate) or ""]
+        return np.array([after[i] for i in slate.shown]) + self.popularity(slate) / 1e6
+
+    def mean_auc(self, name: str) -> float:
+        found = []
+        for slate in self.slates:
+            positive = np.array([item_id in self.clicked[slate.request_id] for item_id in slate.shown])
+            if 0 < positive.sum() < positive.size:
+                found.append(auc(getattr(self, name)(slate), positive))
+        assert len(found) > 1000
+        return float(np.mean(found))
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[Dataset, Shop]:
+    return generate(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def judge(world: tuple[Dataset, Shop]) -> Judge:
+    return Judge(*world)
+
+
+def test_the_oracle_ranks_test_clicks_far_above_popularity(judge: Judge) -> None:
+    popular, best = judge.mean_auc("popularity"), judge.mean_auc("oracle")
+    assert 0.5 < popular < 0.68
+    assert best > 0.76
+    assert best > popular + 0.12
+
+
+def test_simple_heuristics_lie_between_popularity_and_the_oracle(judge: Judge) -> None:
+    popular, best = judge.mean_auc("popularity"), judge.mean_auc("oracle")
+    assert popular + 0.05 < judge.mean_auc("last_category") < best - 0.03
+    assert popular + 0.02 < judge.mean_auc("item_to_item") < best - 0.03
+
+
+def test_live_users_click_the_oracles_slates_far_more_often_than_popular_ones(
+    world: tuple[Dataset, Shop], judge: Judge
+) -> None:
+    _, shop = world
+    rng, items = np.random.default_rng(0), shop.item_ids
+    popular = [item_id for item_id, _ in judge.counts.most_common(10)]
+    clicks = {"oracle": 0, "popular": 0}
+    for turn in range(300):
+        at = SETTINGS.end + turn * 3_600.0
+        for name in clicks:
+            user = shop.session(rng, at)
+            for look in range(3):
+                now = at + 60 * look
+                shown = shop.oracle_slate(user, items, now, 10) if name == "oracle" else popular
+                clicks[name] += sum(action == "click" for _, action in shop.react(user, shown, now, rng))
+    assert clicks["oracle"] > 2 * clicks["popular"] > 0
