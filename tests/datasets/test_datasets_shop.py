@@ -217,7 +217,7 @@ def test_new_items_and_users_join_in(shop: Shop) -> None:
 
 
 def test_a_visit_begins_with_a_user_who_is_not_in_one(shop: Shop) -> None:
-    busy = shop.user_ids[:50]
+    busy = shop.user_ids[:25]
     for user in busy:
         click_something(shop, user, LATER)
     rng = np.random.default_rng(0)

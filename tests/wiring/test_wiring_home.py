@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import slatewise
@@ -154,3 +155,28 @@ def test_user_attributes_are_kept_and_a_deleted_user_is_gone(home: Home) -> None
     home.delete_user("u1")
     with pytest.raises(NotFound, match="'u1'"):
         home.user("u1")
+
+
+def test_a_promoted_bundle_that_is_damaged_leaves_the_held_one_in_service(home: Home) -> None:
+    first = home.recommend("u1").bundle
+    second = home.train(promote=False).bundle
+    file = home.folders.bundles / second / "item_vectors.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    (home.folders.bundles / "LIVE").write_text(second)
+    home._engine._looked_ms = -1e9
+    assert home.recommend("u1").bundle == first
+    with pytest.raises(slatewise.BundleError, match=r"item_vectors\.npy"):
+        home.promote(second)
+    assert home.recommend("u1").bundle == first
+
+
+def test_data_frames_are_imported_like_files(tmp_path: Path) -> None:
+    interactions = pd.DataFrame({"user": ["a", "a", "b"], "item": ["x", "y", "x"], "when": [1e9, 1e9 + 1, 1e9 + 2]})
+    items = pd.DataFrame({"item_id": ["x", "y"], "title": ["X", "Y"], "price": [1.5, 2.0]})
+    mapping = {"user_id": "user", "item_id": "item", "timestamp": "when"}
+    with slatewise.open(tmp_path / "frames") as home:
+        report = home.import_data(interactions, items=items, mapping=mapping)
+        assert (report.interactions, report.items, report.rejected) == (3, 2, {})
+        assert home.item("x").attributes == {"price": 1.5}
+        again = home.import_data(interactions, items=items, mapping=mapping)
+        assert (again.interactions, again.items, again.duplicates) == (0, 0, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from slatewise.bundles.registry import FolderRegistry
-from slatewise.domain.errors import NotReady
+from slatewise.domain.errors import NotReady, SlatewiseError
 from slatewise.domain.holdout import held_out
 from slatewise.domain.query import PastAction, Query
 from slatewise.domain.settings import Settings
@@ -24,6 +25,8 @@ from slatewise.storage.users import LiveUsers
 from slatewise.training.files import BundleSchema
 from slatewise.wiring.bundle_files import open_bundle, open_schema
 from slatewise.wiring.line import build_line
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_MS = 500.0
 """How often a reader looks whether another process promoted a bundle."""
@@ -66,27 +69,43 @@ class Engine:
         self._looked_ms = -LOOK_EVERY_MS
 
     def current(self) -> Loaded:
-        """Return the live bundle, loading or swapping it where the pointer moved. Raises NotReady without one."""
+        """Return the live bundle, swapping it where the pointer moved. Raises NotReady without one.
+
+        While one thread loads the next bundle, the others go on with the held one. A bundle that cannot be opened is
+        logged and leaves the held one in service.
+        """
         loaded = self._loaded
-        if loaded is None or self._clock.elapsed_ms() - self._looked_ms >= LOOK_EVERY_MS:
+        if loaded is None:
             loaded = self.refresh()
+        elif self._clock.elapsed_ms() - self._looked_ms >= LOOK_EVERY_MS and self._swap.acquire(blocking=False):
+            try:
+                loaded = self._swapped()
+            except SlatewiseError:
+                log.exception("the promoted bundle cannot be opened; %s goes on serving", loaded.live.id)
+            finally:
+                self._swap.release()
         if loaded is None:
             raise NotReady("no bundle is live yet: train one with `slatewise train`")
         return loaded
 
     def refresh(self) -> Loaded | None:
-        """Look at the pointer now, and swap if it moved. A bundle that cannot be opened leaves the held one."""
+        """Look at the pointer now, and swap if it moved. Raises BundleError for a bundle that cannot be opened."""
         with self._swap:
-            self._looked_ms = self._clock.elapsed_ms()
-            bundle = self._registry.live()
-            held = self._loaded
-            if bundle is not None and (held is None or held.live.id != bundle):
-                self._loaded = self.load(bundle, lambda: self._ingest.applied)
-                if held is None:
-                    self._ingest.add_follower(self._loaded.live, self._loaded.schema.trained_to)
-                else:
-                    self._ingest.replace_follower(held.live, self._loaded.live, self._loaded.schema.trained_to)
-            return self._loaded
+            return self._swapped()
+
+    def _swapped(self) -> Loaded | None:
+        self._looked_ms = self._clock.elapsed_ms()
+        bundle = self._registry.live()
+        held = self._loaded
+        if bundle is not None and (held is None or held.live.id != bundle):
+            fresh = self.load(bundle, lambda: self._ingest.applied)
+            if held is None:
+                self._ingest.add_follower(fresh.live, fresh.schema.trained_to)
+            else:
+                self._ingest.replace_follower(held.live, fresh.live, fresh.schema.trained_to)
+            # Published last: a reader must never meet a bundle that is not caught up with the log.
+            self._loaded = fresh
+        return self._loaded
 
     def load(
         self, bundle: str, folded: Callable[[], int], *, with_held_out: bool = True, deadline_ms: float | None = None

@@ -23,7 +23,7 @@ class LoggingPolicy:
         self._within = (ALIKE * within).astype(np.float32)
 
     def slates(self, last: Rows, at: Floats, size: int, rng: np.random.Generator) -> Rows:
-        """Return a slate of item rows per visit, ``(m, size)``, given the last item touched (`NOTHING` for none)."""
+        """Return a slate of item rows per visit, ``(m, size)``, given the visit's last item (`NOTHING` at first)."""
         leaf = np.where(last == NOTHING, NOTHING, self._items.leaf[last])
         weight = self._everywhere + self._within * (leaf[:, None] == self._items.leaf)
         # Exponential races: the first to finish are a weighted sample without replacement (Efraimidis & Spirakis 2006).

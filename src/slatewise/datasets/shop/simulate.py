@@ -102,11 +102,14 @@ class _Crowd:
         self._owned = np.zeros((users.size, len(items)), bool)
 
     def play(self, policy: LoggingPolicy, diary: _Diary) -> None:
+        """Let everyone look at their slates, in their own time, one each per step."""
         times = slate_times(self._people.take(self._users), self._settings, self._rng)
         for step in range(times.shape[1]):
             here = np.flatnonzero(np.isfinite(times[:, step]))
             at = times[here, step]
-            self._look(here, at, policy.slates(self._recent[here, 0], at, self._settings.slate_size, self._rng), diary)
+            newest, newest_at = self._recent[here, :1], self._recent_at[here, :1]
+            last = np.where(choice.is_current(newest, newest_at, at), newest, choice.NOTHING)[:, 0]
+            self._look(here, at, policy.slates(last, at, self._settings.slate_size, self._rng), diary)
             self._find(here, at, diary)
 
     def _look(self, here: Rows, at: Floats, shown: Rows, diary: _Diary) -> None:
