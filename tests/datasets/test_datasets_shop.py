@@ -1,6 +1,6 @@
 """The simulated shop: its past is consistent, and what it says is true is what happens."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,18 +40,6 @@ def test_the_same_settings_give_the_same_shop_and_another_seed_another() -> None
     assert first == second
     assert first.items != other.items
     assert first.interactions != other.interactions
-
-
-def test_a_shop_of_default_size_has_a_hundred_thousand_interactions_and_a_steep_popularity() -> None:
-    past, _ = generate()
-    assert (len(past.items), len(past.users)) == (2000, 1000)
-    assert 100_000 < len(past.interactions) < 250_000
-    counts = np.array(sorted(Counter(e.item_id for e in past.interactions).values(), reverse=True))
-    assert 0.10 < counts[:20].sum() / counts.sum() < 0.40
-    # On logarithmic axes, popularity falls along a line.
-    rank = np.arange(1, 1 + counts.size)
-    body = slice(4, 400)
-    assert -1.2 < np.polyfit(np.log(rank[body]), np.log(counts[body]), 1)[0] < -0.4
 
 
 def test_a_written_shop_reads_back_equal(past: Dataset, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from slatewise.datasets import Dataset
 from slatewise.datasets.shop import Shop, ShopSettings, generate
 from slatewise.domain.events import Impression
 
-SETTINGS = ShopSettings(n_items=800, n_users=400, n_categories=20, seed=11)
+SETTINGS = ShopSettings()
 Scores = npt.NDArray[np.float64]
 
 
@@ -27,7 +27,7 @@ class Judge:
     def __init__(self, past: Dataset, shop: Shop) -> None:
         self.shop = shop
         cut = float(np.quantile([impression.at for impression in past.impressions], 0.85))
-        self.slates = [impression for impression in past.impressions if impression.at >= cut][::2]
+        self.slates = [impression for impression in past.impressions if impression.at >= cut][::5]
         self.leaf = {item.item_id: item.categories[0] for item in past.items}
         self.clicked: dict[str | None, set[str]] = defaultdict(set)
         self.touched: dict[str, list[tuple[float, str]]] = defaultdict(list)
@@ -71,7 +71,7 @@ class Judge:
             positive = np.array([item_id in self.clicked[slate.request_id] for item_id in slate.shown])
             if 0 < positive.sum() < positive.size:
                 found.append(auc(getattr(self, name)(slate), positive))
-        assert len(found) > 1000
+        assert len(found) > 800
         return float(np.mean(found))
 
 
@@ -83,6 +83,19 @@ def world() -> tuple[Dataset, Shop]:
 @pytest.fixture(scope="module")
 def judge(world: tuple[Dataset, Shop]) -> Judge:
     return Judge(*world)
+
+
+def test_a_shop_of_default_size_has_a_hundred_thousand_interactions_and_a_steep_popularity(
+    world: tuple[Dataset, Shop],
+) -> None:
+    past, _ = world
+    assert (len(past.items), len(past.users)) == (2000, 1000)
+    assert 100_000 < len(past.interactions) < 250_000
+    counts = np.array(sorted(Counter(e.item_id for e in past.interactions).values(), reverse=True))
+    assert 0.10 < counts[:20].sum() / counts.sum() < 0.40
+    # On logarithmic axes, popularity falls along a line.
+    rank, body = np.arange(1, 1 + counts.size), slice(4, 400)
+    assert -1.2 < np.polyfit(np.log(rank[body]), np.log(counts[body]), 1)[0] < -0.4
 
 
 def test_the_oracle_ranks_test_clicks_far_above_popularity(judge: Judge) -> None:

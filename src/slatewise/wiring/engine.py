@@ -78,10 +78,11 @@ class Engine:
         if loaded is None:
             loaded = self.refresh()
         elif self._clock.elapsed_ms() - self._looked_ms >= LOOK_EVERY_MS and self._swap.acquire(blocking=False):
+            held = loaded
             try:
                 loaded = self._swapped()
             except SlatewiseError:
-                log.exception("the promoted bundle cannot be opened; %s goes on serving", loaded.live.id)
+                log.exception("the promoted bundle cannot be opened; %s goes on serving", held.live.id)
             finally:
                 self._swap.release()
         if loaded is None:
