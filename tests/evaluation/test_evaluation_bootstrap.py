@@ -28,7 +28,7 @@ def test_interval_is_about_the_mean_difference_and_tells_its_direction() -> None
     interval = paired_bootstrap(np.tile([0.0, 0.4], 250), second, user, rng())
     assert interval.difference == pytest.approx(0.2)
     assert interval.low < 0.2 < interval.high
-    assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.2 / np.sqrt(500), rel=0.15)
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.2 / np.sqrt(500), rel=0.05)
     assert interval.is_clear
     assert not paired_bootstrap(np.tile([-0.4, 0.4], 250), second, user, rng()).is_clear
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import slatewise
+from slatewise.datasets.shop import ShopSettings, generate, write_shop
 from slatewise.domain.errors import InputError, NotFound, NotReady, TrainingError
 from slatewise.domain.events import Interaction, ItemChange, UserChange
 from slatewise.storage.log import SqliteEventLog
@@ -180,3 +181,18 @@ def test_data_frames_are_imported_like_files(tmp_path: Path) -> None:
         assert home.item("x").attributes == {"price": 1.5}
         again = home.import_data(interactions, items=items, mapping=mapping)
         assert (again.interactions, again.items, again.duplicates) == (0, 0, 3)
+
+
+def test_importing_the_same_folder_twice_stores_everything_once(tmp_path: Path) -> None:
+    data, _ = generate(ShopSettings(n_users=30, n_items=60, days=4))
+    (tmp_path / "data").mkdir()
+    write_shop(data, tmp_path / "data")
+    with slatewise.open(tmp_path / "home") as home:
+        first = home.import_data(tmp_path / "data")
+        assert first.rejected == {}
+        assert (first.users, first.items, first.impressions) == (30, 60, len(data.impressions))
+        version = home.version
+        again = home.import_data(tmp_path / "data")
+        assert (again.users, again.items, again.impressions, again.interactions) == (0, 0, 0, 0)
+        assert again.duplicates == first.interactions == len(data.interactions)
+        assert home.version == version

@@ -26,6 +26,7 @@ from slatewise.evaluation.html import write_html
 from slatewise.evaluation.table import table
 from slatewise.http.app import create_app
 from slatewise.http.server import running
+from slatewise.telemetry.clock import SystemClock
 from slatewise.wiring.home import Home
 
 DEMO_SETTINGS = {"training.minutes": 0.7, "training.ranker_minutes": 0.5, "training.ranker_lists": 6000}
@@ -58,7 +59,7 @@ def demo(
     """
     path = home or Path("demo-home")
     _fresh(path)
-    shop_settings = replace(ShopSettings(), n_users=users, n_items=items)
+    shop_settings = replace(ShopSettings(), n_users=users, n_items=items, end=SystemClock().now())
     with Home(path, settings={**DEMO_SETTINGS, **pairs("--set", overrides)}) as opened:
         shop = _imported(opened, shop_settings)
         _trained(opened)

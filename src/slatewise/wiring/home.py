@@ -196,7 +196,7 @@ class Home:
         """
         report = import_source(
             source, items, users, dict(mapping or {}), action, strict,
-            self._log, self.catalogue, self._ingest, self.settings, self.clock, self.folders.rejects,
+            self._log, self.catalogue, self._users, self._ingest, self.settings, self.clock, self.folders.rejects,
             progress or Silent(),
         )  # fmt: skip
         self._ingest.catch_up()

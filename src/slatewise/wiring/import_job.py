@@ -13,7 +13,7 @@ from slatewise.datasets.folder import read_folder
 from slatewise.datasets.frames import read_frames
 from slatewise.datasets.rejects import Reject, write_rejects
 from slatewise.domain.errors import InputError
-from slatewise.domain.events import Event, Impression, Interaction, ItemChange
+from slatewise.domain.events import Event, Impression, Interaction, ItemChange, UserChange
 from slatewise.domain.settings import Settings
 from slatewise.ingest.bulk import ImportCounts, import_events
 from slatewise.ingest.bulk import Reject as Refused
@@ -22,6 +22,8 @@ from slatewise.ingest.validation import Rules
 from slatewise.ports.clock import Clock
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.log import SqliteEventLog
+from slatewise.storage.user_names import UserNames
+from slatewise.storage.users import LiveUsers
 from slatewise.training.progress import Progress
 
 CHUNK = 25_000
@@ -58,6 +60,7 @@ def import_source(
     strict: bool,
     log: SqliteEventLog,
     catalogue: LiveCatalogue,
+    users_store: LiveUsers,
     ingest: Ingest,
     settings: Settings,
     clock: Clock,
@@ -69,8 +72,10 @@ def import_source(
     data = _read(source, items, users, mapping, action, strict, settings, clock)
     progress.step("reading", 1, 1, data.summary())
     ingest.catch_up()
-    changes = [change for change in data.items if not _known(change, catalogue)]
-    events: list[Event] = [*changes, *data.users, *_in_time(data)]
+    changes = [change for change in data.items if not _is_known(change, catalogue)]
+    people = _new_or_changed(data.users, users_store, log)
+    slates = _unseen(data.impressions, log)
+    events: list[Event] = [*changes, *people, *_in_time(data.interactions, slates)]
     refused: list[Refused] = []
 
     def on_progress(counts: ImportCounts) -> None:
@@ -88,8 +93,8 @@ def import_source(
     return ImportReport(
         interactions=len(data.interactions) - done.duplicates,
         items=len(changes),
-        users=len(data.users),
-        impressions=len(data.impressions),
+        users=len(people),
+        impressions=len(slates),
         duplicates=done.duplicates,
         rejected=Counter(reject.reason for reject in rejects),
         examples=rejects[:SHOWN_REJECTS],
@@ -134,19 +139,37 @@ def _read(
     )
 
 
-def _in_time(data: Dataset) -> list[Event]:
-    """Return interactions and impressions as one list in order of time, as a log written live would hold them."""
-    if not data.impressions:
-        return list(data.interactions)
-    both: list[Interaction | Impression] = [*data.impressions, *data.interactions]
+def _in_time(interactions: Sequence[Interaction], impressions: Sequence[Impression]) -> list[Event]:
+    """Return both as one list in order of time, as a log written live would hold them."""
+    if not impressions:
+        return list(interactions)
+    both: list[Interaction | Impression] = [*impressions, *interactions]
     # Stable, impressions first: at the same instant, the slate was there before the click.
     return sorted(both, key=lambda event: -1.0 if event.at is None else event.at)
 
 
-def _known(change: ItemChange, catalogue: LiveCatalogue) -> bool:
+def _is_known(change: ItemChange, catalogue: LiveCatalogue) -> bool:
     row = catalogue.row(change.item_id)
     held = catalogue.item(row) if row >= 0 and catalogue.exists(row) else None
     return held is not None and replace(held, at=change.at) == change
+
+
+def _new_or_changed(changes: Sequence[UserChange], users: LiveUsers, log: SqliteEventLog) -> list[UserChange]:
+    row = UserNames(log).rows([change.user_id for change in changes])
+    held = users.attributes()
+    return [
+        change
+        for change in changes
+        if (known := held.get(row.get(change.user_id, -1))) is None or known.attributes != change.attributes
+    ]
+
+
+def _unseen(impressions: Sequence[Impression], log: SqliteEventLog) -> list[Impression]:
+    """Return the impressions that the log does not hold; a slate is named by its request and its user."""
+    if not impressions:
+        return []
+    held = {(known.request_id, known.user_id) for _, known in log.impressions()}
+    return [shown for shown in impressions if (shown.request_id, shown.user_id) not in held]
 
 
 def _as_reject(refused: Refused) -> Reject:

@@ -23,7 +23,8 @@ class ShopSettings:
     n_users: int = 1_000
     days: float = 30.0
     end: float = 1_767_225_600.0
-    """When the past ends, seconds since the epoch: 2026-01-01."""
+    """When the past ends, seconds since the epoch: 2026-01-01. Give the present where live users are to go on from it:
+    tastes drift and items age in between."""
     seed: int = 0
     n_categories: int = 24
     sessions_per_user: float = 14.0
