@@ -25,6 +25,11 @@ Split = Literal["last-item", "time"]
 
 PATIENT_MS = 60_000.0
 
+LAST_ITEM_NOTE = (
+    "Only each user's own order is obeyed: counters and models know other users' interactions of any time, "
+    "as in every published figure on this split."
+)
+
 
 def evaluate_bundle(
     bundle: str,
@@ -78,4 +83,5 @@ def evaluate_bundle(
         fold=loaded.live.fold if by_time else None,
         max_cases=max_cases,
         progress=progress,
+        notes=() if by_time else (LAST_ITEM_NOTE,),
     )
