@@ -196,3 +196,22 @@ def test_importing_the_same_folder_twice_stores_everything_once(tmp_path: Path) 
         assert (again.users, again.items, again.impressions, again.interactions) == (0, 0, 0, 0)
         assert again.duplicates == first.interactions == len(data.interactions)
         assert home.version == version
+
+
+def test_towers_that_do_not_beat_the_spectral_factors_leave_retrieval_to_them(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training needs the extra slatewise[train]")
+    items, users, events = walkers()
+    # No time to learn: the towers stay as they were drawn.
+    idle = {"training.dim": 16, "training.minutes": 1e-9, "training.ranker_epochs": 6, "training.batch_size": 8}
+    with slatewise.open(tmp_path / "home", settings=idle) as home:
+        home.put_items([*items])
+        home.put_users(users)
+        home.record(events[:3000])
+        facts = home.train().facts
+        assert facts["retriever"]["spectral_ndcg@10"] > facts["retriever"]["towers_ndcg@10"]
+        assert facts["kind"] == "spectral"
+        assert facts["ranker"]["shipped"] == (home.folders.bundles / home.bundles()[0].id / "ranker.onnx").exists()
+        answer = home.recommend("u1")
+        assert len(answer.items) == 10
+        assert answer.degraded == ()
+        assert len(home.recommend().items) == 10, "nobody's vector is none, and other sources answer"

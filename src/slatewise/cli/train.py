@@ -56,6 +56,13 @@ def show(bundle: str, facts: dict[str, Any], live: bool) -> None:
     results.print(f"bundle [bold]{bundle}[/]{' is live' if live else ''}: {facts['kind']}, {facts['train_s']:.0f} s")
     index = facts["index"]
     results.print(f"  index    {index['kind']} of {index['items']:,} items, recall@100 {index['recall@100']:.4f}")
+    if "retriever" in facts:
+        judged = facts["retriever"]
+        chosen = "towers" if judged["deep"] else "spectral factors"
+        results.print(
+            f"  towers   validation NDCG@10 {judged['towers_ndcg@10']:.4f}, spectral factors "
+            f"{judged['spectral_ndcg@10']:.4f}: the {chosen} retrieve"
+        )
     ranker = facts.get("ranker")
     if ranker is None:
         results.print("  ranker   none: there was too little to learn it from; retrieval's order stands")

@@ -18,7 +18,7 @@ from slatewise.domain.settings import IndexSettings, Settings
 from slatewise.features.frame import DenseFrame
 from slatewise.features.state import CountedState
 from slatewise.index.build import build_index
-from slatewise.models.spectral import SpectralFactors
+from slatewise.models.spectral import SpectralFactors, fit_spectral
 from slatewise.ports.clock import Clock
 from slatewise.ports.stages import Source
 from slatewise.retrieval.item_to_item import ItemToItemSource
@@ -40,10 +40,9 @@ from slatewise.training.moments import (
 )
 from slatewise.training.progress import Progress
 from slatewise.training.ranker_training import RankerFit, fit_ranker
+from slatewise.training.retriever import Retriever, deep_retriever, spectral_retriever
 from slatewise.training.slates import Slates, build_slates
-from slatewise.training.tower_modules import TwoTower
-from slatewise.training.tower_training import TowerData, item_arrays, new_towers, user_vectors
-from slatewise.training.windows import pad_histories
+from slatewise.training.tower_training import new_towers
 
 VALIDATION_USERS = 1000
 FEWEST_SLATES = 50
@@ -63,26 +62,38 @@ def learn_deep(
     progress: Progress,
     rng: np.random.Generator,
 ) -> Learned:
-    """Fit towers on the older part, the ranker on the newer, then let the towers see all; write the graphs."""
+    """Fit towers on the older part and the ranker on the newer, then let the towers see all; write the graphs.
+
+    Where the towers do not beat the spectral *factors* on the same validation, the factors retrieve: sparse data
+    without an order often has no more to give. *factors* are fitted on everything; what is judged, on the older part.
+    """
     training = settings.training
     use_threads(training)
-    everything = material.interactions
-    later = ranker_slice(everything)
-    older = everything.take(~later)
+    later = ranker_slice(material.interactions)
+    older = material.interactions.take(~later)
     judged = _validation(older, material.positive, rng)
-    towers_material = _with(material, older.take(~judged))
-    model = new_towers(material, factors, training)
-    validation = Validation.of(towers_material.interactions, older.take(judged), training.history_length)
-    run = run_name(schema, training, len(towers_material.interactions), VALIDATION_USERS)
-    checkpoint = Checkpoint(work, run)
-    fit = fit_towers(model, towers_material, validation, training, checkpoint, clock, progress)
-    facts: dict[str, object] = {"towers": {"passes": len(fit.curve), "best_pass": fit.best_epoch, "curve": fit.curve}}
-    ranker, heads = _learn_ranker(given, material, model, later, settings, clock, progress, rng)
-    refresh_towers(model, material, training, REFRESH_PASSES, clock, progress)
-    embeddings, vectors = item_arrays(model, TowerData(material))
-    progress.step("export", 0, 1)
-    export_user_tower(model.user, training.dim, folder / "user_tower.onnx")
-    export_item_tower(model.item, folder / "item_tower.onnx")
+    past = _with(material, older.take(~judged))
+    past_factors = _past_factors(past, training.dim, rng)
+    model = new_towers(material, past_factors, training)
+    validation = Validation.of(past.interactions, older.take(judged), training.history_length)
+    checkpoint = Checkpoint(work, run_name(schema, training, len(past.interactions), VALIDATION_USERS))
+    fit = fit_towers(model, past, validation, training, checkpoint, clock, progress)
+    deep, spectral = deep_retriever(model, material), spectral_retriever(past_factors)
+    won, lost = (validation.ndcg(retriever, material) for retriever in (deep, spectral))
+    is_deep = won > lost
+    facts: dict[str, object] = {
+        "retriever": {"towers_ndcg@10": round(won, 4), "spectral_ndcg@10": round(lost, 4), "deep": is_deep},
+        "towers": {"passes": len(fit.curve), "best_pass": fit.best_epoch, "curve": fit.curve},
+    }
+    ranker, heads = _learn_ranker(given, material, deep if is_deep else spectral, later, settings, clock, progress, rng)
+    if is_deep:
+        refresh_towers(model, material, training, REFRESH_PASSES, clock, progress)
+        final = deep_retriever(model, material)
+        progress.step("export", 0, 1)
+        export_user_tower(model.user, training.dim, folder / "user_tower.onnx")
+        export_item_tower(model.item, folder / "item_tower.onnx")
+    else:
+        final = spectral_retriever(factors)
     if ranker is not None:
         facts["ranker"] = _ranker_facts(ranker, heads)
         if ranker.earns_its_place:
@@ -90,9 +101,16 @@ def learn_deep(
     progress.step("export", 1, 1)
     checkpoint.forget()
     shipped = tuple(heads) if ranker is not None and ranker.earns_its_place else ()
-    schema = msgspec.structs.replace(schema, kind="deep", heads=shipped)
-    queries = _encode(model, embeddings, material, training.history_length)(_recent_moments(everything, rng))
-    return Learned(schema, embeddings, vectors, queries, facts)
+    schema = msgspec.structs.replace(schema, kind="deep" if is_deep else "spectral", heads=shipped)
+    recent = _recent_moments(material.interactions, rng)
+    queries = _encoder(final, material, training.history_length)(recent)
+    return Learned(schema, final.embeddings, final.vectors, queries, facts)
+
+
+def _past_factors(past: Material, dim: int, rng: np.random.Generator) -> SpectralFactors:
+    """Factorise what the towers may see: a start from anything newer would leak the answers into them."""
+    positive = past.interactions.take(np.isin(past.interactions.action, list(past.positive)))
+    return fit_spectral(positive.user, positive.item, past.n_items, dim, rng)
 
 
 def _with(material: Material, interactions: Interactions) -> Material:
@@ -119,13 +137,10 @@ def _validation(older: Interactions, positive: frozenset[int], rng: np.random.Ge
     return mask
 
 
-def _encode(
-    model: TwoTower, embeddings: Vectors, material: Material, length: int
-) -> Callable[[Sequence[Moment]], Vectors]:
+def _encoder(retriever: Retriever, material: Material, length: int) -> Callable[[Sequence[Moment]], Vectors]:
     def encode(moments: Sequence[Moment]) -> Vectors:
-        row, action, gap = pad_histories([m.history for m in moments], length)
-        bag = material.user_bags(np.array([m.user for m in moments], np.int64))
-        return user_vectors(model, embeddings, row, action, gap, bag)
+        users = np.array([m.user for m in moments], np.int64)
+        return retriever.users(users, [m.history for m in moments], material, length)
 
     return encode
 
@@ -138,7 +153,7 @@ def _recent_moments(interactions: Interactions, rng: np.random.Generator) -> lis
 def _learn_ranker(
     given: TrainingInput,
     material: Material,
-    model: TwoTower,
+    retriever: Retriever,
     later: np.ndarray,
     settings: Settings,
     clock: Clock,
@@ -149,13 +164,11 @@ def _learn_ranker(
     heads = _heads(moments, material)
     if not heads:
         return None, []
-    embeddings, vectors = item_arrays(model, TowerData(material))
-    slates = _slates(moments, heads, given, material, model, embeddings, vectors, later, settings, progress)
+    slates = _slates(moments, heads, given, material, retriever, later, settings, progress)
     if int(slates.label.any((1, 2)).sum()) < FEWEST_SLATES:
         return None, []
-    fit = fit_ranker(
-        slates, embeddings, vectors, len(material.actions), RANKER_HISTORY, settings.training, clock, progress
-    )
+    arrays = (retriever.embeddings, retriever.vectors)
+    fit = fit_ranker(slates, *arrays, len(material.actions), RANKER_HISTORY, settings.training, clock, progress)
     return fit, [material.actions[h] for h in heads]
 
 
@@ -185,16 +198,14 @@ def _slates(
     heads: Sequence[int],
     given: TrainingInput,
     material: Material,
-    model: TwoTower,
-    embeddings: Vectors,
-    vectors: Vectors,
+    retriever: Retriever,
     later: np.ndarray,
     settings: Settings,
     progress: Progress,
 ) -> Slates:
     state = CountedState(material.positive)
     state.fold(material.interactions.take(~later))
-    index = build_index(np.arange(material.n_items), vectors, IndexSettings(kind="exact"))
+    index = build_index(np.arange(material.n_items), retriever.vectors, IndexSettings(kind="exact"))
     limits = settings.retrieval
     sources: list[Source] = [
         TwoTowerSource(index, limits.two_tower),
@@ -214,9 +225,9 @@ def _slates(
     replay = (state, material.interactions.take(later)) if is_replayable(material.interactions) else None
     return build_slates(
         moments,
-        _encode(model, embeddings, material, settings.training.history_length),
+        _encoder(retriever, material, settings.training.history_length),
         candidates_of,
-        DenseFrame(state, given.catalogue, lambda rows: vectors[rows]),
+        DenseFrame(state, given.catalogue, lambda rows: retriever.vectors[rows]),
         heads,
         settings.seen_actions,
         settings.storage.history_length,

@@ -15,8 +15,9 @@ from slatewise.ports.clock import Clock
 from slatewise.training.checkpoint import Checkpoint
 from slatewise.training.material import Histories, Material
 from slatewise.training.progress import Progress
+from slatewise.training.retriever import Retriever, deep_retriever
 from slatewise.training.tower_modules import TwoTower
-from slatewise.training.tower_training import TowerData, TowerFit, TowerTrainer, item_arrays, user_vectors
+from slatewise.training.tower_training import TowerData, TowerFit, TowerTrainer
 from slatewise.training.windows import pad_histories
 
 WARM_UP_STEPS_SHARE = 0.02
@@ -44,15 +45,14 @@ class Validation:
         rows, action, gap = pad_histories(past, length)
         return Validation(held.user[found], rows, action, gap, held.item[found], [h.row for h in past])
 
-    def ndcg(self, model: TwoTower, data: TowerData, k: int = 10) -> float:
+    def ndcg(self, retriever: Retriever, material: Material, k: int = 10) -> float:
         """Return NDCG@k over the whole catalogue, the user's history left out."""
-        embeddings, vectors = item_arrays(model, data)
         gains: list[np.ndarray] = []
         for lo in range(0, len(self.user), 256):
             part = slice(lo, lo + 256)
-            bag = data.material.user_bags(self.user[part])
-            user = user_vectors(model, embeddings, self.rows[part], self.action[part], self.gap[part], bag)
-            score = user @ vectors.T
+            bag = material.user_bags(self.user[part])
+            user = retriever.encode(self.rows[part], self.action[part], self.gap[part], bag)
+            score = user @ retriever.vectors.T
             target = self.target[part]
             right = score[np.arange(len(target)), target]
             for i, seen in enumerate(self.seen[part]):
@@ -97,7 +97,7 @@ def fit_towers(
             return settings.learning_rate * warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))
 
         loss = trainer.one_pass(rate)
-        ndcg = validation.ndcg(model, data)
+        ndcg = validation.ndcg(deep_retriever(model, material), material)
         fit.curve.append({"loss": math.nan if loss is None else loss, "ndcg@10": ndcg})
         if ndcg > best:
             best, fit.best_epoch = ndcg, epoch + 1
