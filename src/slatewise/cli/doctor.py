@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 import typer
+from rich.markup import escape
 
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, home_path, open_home
 from slatewise.cli.terminal import print_json, results
@@ -42,7 +43,7 @@ def doctor(home: HomeOption = None, overrides: SetOption = None, as_json: JsonOp
     else:
         colours = {"ok": "green", "note": "yellow", "bad": "red"}
         for check in checks:
-            results.print(f"[{colours[check.verdict]}]{check.verdict:>4}[/]  {check.name:<14} {check.detail}")
+            results.print(f"[{colours[check.verdict]}]{check.verdict:>4}[/]  {check.name:<14} {escape(check.detail)}")
     if any(check.verdict == "bad" for check in checks):
         raise typer.Exit(1)
 

@@ -65,7 +65,8 @@ def show(bundle: str, facts: dict[str, Any], live: bool) -> None:
         )
     ranker = facts.get("ranker")
     if ranker is None:
-        results.print("  ranker   none: there was too little to learn it from; retrieval's order stands")
+        why = "there was too little to learn it from" if "towers" in facts else "deep models were not trained"
+        results.print(f"  ranker   none: {why}; retrieval's order stands")
     else:
         verdict = "shipped" if ranker["shipped"] else "not shipped: it does not beat retrieval"
         results.print(
