@@ -97,6 +97,20 @@ def test_past_clicks_come_as_often_as_the_truth_says_at_every_position() -> None
     assert np.all(np.abs(seen - expected * looked) < 4 * np.sqrt(seen))
 
 
+def test_click_through_falls_with_the_position_by_the_designed_power() -> None:
+    for bias in (0.0, 0.7, 1.2):
+        settings = ShopSettings(n_items=200, n_users=150, days=20, seed=2, position_bias=bias)
+        past, shop = generate(settings)
+        clicks = {(e.request_id, e.item_id) for e in past.interactions if e.action == "click"}
+        clicked, wanted = np.zeros(settings.slate_size), np.zeros(settings.slate_size)
+        for slate in past.impressions:
+            clicked += [(slate.request_id, item_id) in clicks for item_id in slate.shown]
+            wanted += shop.true_click_probability(slate.user_id, slate.shown, slate.at)
+        # Divided by what was wanted: the policy puts better items first, which is no bias of the position.
+        slope = np.polyfit(np.log1p(np.arange(settings.slate_size)), np.log(clicked / wanted), 1)[0]
+        assert slope == pytest.approx(-bias, abs=0.08)
+
+
 def test_live_users_click_as_often_as_the_truth_says(shop: Shop) -> None:
     rng, user = np.random.default_rng(0), shop.user_ids[4]
     shown = shop.item_ids[:10]
@@ -202,6 +216,7 @@ def test_new_items_and_users_join_in(shop: Shop) -> None:
     assert shop.true_click_probability(user.user_id, [item.item_id], LATER)[0] > 0
     assert shop.react(user.user_id, [item.item_id], LATER - 1, rng) == []
     assert user.user_id in {shop.next_visitor(rng) for _ in range(3000)}
+    assert shop.new_user(rng).at == shop.settings.end
 
 
 def test_a_visit_begins_with_a_user_who_is_not_in_one(shop: Shop) -> None:

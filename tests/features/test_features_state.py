@@ -117,3 +117,14 @@ def test_trending_is_exact_after_many_single_events() -> None:
     rows, _ = state.trending(2e9, 20)
     truth = np.argsort(-state.popularity.recent, kind="stable")[:20]
     assert np.array_equal(state.popularity.recent[rows], state.popularity.recent[truth])
+
+
+def test_only_counted_actions_count() -> None:
+    events = interactions(1200, users=20, items=15)
+    state, by_hand = CountedState([0, 2]), CountedState([0, 1, 2])
+    state.fold(events)
+    by_hand.fold(events.take(events.action != 1))
+    every = np.arange(15)
+    assert state.popularity.counts(every).sum() == (events.action != 1).sum() < 1200
+    for row in range(15):
+        assert np.array_equal(state.transitions.between(row, every), by_hand.transitions.between(row, every))

@@ -215,3 +215,18 @@ def test_towers_that_do_not_beat_the_spectral_factors_leave_retrieval_to_them(tm
         assert len(answer.items) == 10
         assert answer.degraded == ()
         assert len(home.recommend().items) == 10, "nobody's vector is none, and other sources answer"
+
+
+def test_a_deleted_item_leaves_the_index_and_comes_back_with_its_next_description(home: Home) -> None:
+    index = home._engine.current().live.index
+    assert len(index) == 80
+    home.delete_item("c1-1")
+    assert len(index) == 79
+    home.put_items([ItemChange(at=home.clock.now(), item_id="c1-1", categories=("kind1",))])
+    assert len(index) == 80
+
+
+def test_a_bundle_trained_on_a_part_serves_with_counters_of_the_whole(home: Home) -> None:
+    home.train(holdout="last-item")
+    total = home._engine.current().live.state.popularity.total
+    assert total.sum() == 3000, "what was held out for evaluation still happened"

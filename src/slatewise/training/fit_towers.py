@@ -91,7 +91,9 @@ def fit_towers(
             spent = (clock.elapsed_ms() - start) / budget_ms
             if spent >= 1.0:
                 return None
-            done = max((epoch + share) / settings.epochs, spent)
+            # Time moves the schedule only once it runs ahead of it, so a run with time to spare is repeatable.
+            planned = (epoch + share) / settings.epochs
+            done = spent if spent > max(planned, WARM_UP_STEPS_SHARE) else planned
             progress.step("towers", done, 1.0, f"pass {epoch + 1}, validation NDCG@10 {best:.4f}")
             warm = min(1.0, (done + 1e-6) / WARM_UP_STEPS_SHARE)
             return settings.learning_rate * warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))

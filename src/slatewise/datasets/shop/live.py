@@ -107,11 +107,13 @@ class Shop:
             done += [(words.numbered("item", [row])[0], ACTIONS[action]) for action in actions]
         return done
 
-    def new_user(self, rng: np.random.Generator, at: float) -> UserChange:
-        """Let a new user come to the shop, and return what it knows of them."""
+    def new_user(self, rng: np.random.Generator, at: float | None = None) -> UserChange:
+        """Let a new user come to the shop, and return what it knows of them, told when the past ends if no time is."""
         self._people.extend(self._world.draw_people(1, rng))
         self._traces.append(_Trace())
-        change = describe_people(self._people, np.array([len(self._people) - 1]), at)[0]
+        change = describe_people(
+            self._people, np.array([len(self._people) - 1]), self.settings.end if at is None else at
+        )[0]
         self._user_rows[change.user_id] = len(self._people) - 1
         return change
 
