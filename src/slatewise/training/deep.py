@@ -20,12 +20,8 @@ from slatewise.features.state import CountedState
 from slatewise.index.build import build_index
 from slatewise.models.spectral import SpectralFactors, fit_spectral
 from slatewise.ports.clock import Clock
-from slatewise.ports.stages import Source
-from slatewise.retrieval.item_to_item import ItemToItemSource
+from slatewise.retrieval.line_up import line_up
 from slatewise.retrieval.merge import merge, within_quota
-from slatewise.retrieval.new_arrivals import NewArrivalsSource
-from slatewise.retrieval.trending import TrendingSource
-from slatewise.retrieval.two_tower import TwoTowerSource
 from slatewise.training.checkpoint import Checkpoint, run_name
 from slatewise.training.export import export_item_tower, export_ranker, export_user_tower
 from slatewise.training.files import RANKER_HISTORY, BundleSchema, Learned
@@ -206,13 +202,7 @@ def _slates(
     state = CountedState(material.positive)
     state.fold(material.interactions.take(~later))
     index = build_index(np.arange(material.n_items), retriever.vectors, IndexSettings(kind="exact"))
-    limits = settings.retrieval
-    sources: list[Source] = [
-        TwoTowerSource(index, limits.two_tower),
-        ItemToItemSource(state, limits.item_to_item),
-        TrendingSource(state, limits.trending),
-        NewArrivalsSource(given.catalogue, limits.new_arrivals),
-    ]
+    sources = line_up(index, state, given.catalogue, settings.retrieval)
 
     def candidates_of(query: Resolved) -> Candidates:
         offers = [

@@ -16,17 +16,14 @@ from slatewise.filtering.seen import SeenFilter
 from slatewise.filtering.where import WhereFilter
 from slatewise.ports.clock import Clock
 from slatewise.ports.models import Sequence
-from slatewise.ports.stages import Scorer, Source
+from slatewise.ports.stages import Scorer
 from slatewise.ports.stores import Catalogue, UserStore
 from slatewise.ranking.model_scorer import ModelScorer
 from slatewise.ranking.retrieval_scorer import RetrievalScorer
 from slatewise.reranking.compose import SlateReranker
 from slatewise.retrieval.any_available import AnyAvailableSource
-from slatewise.retrieval.item_to_item import ItemToItemSource
-from slatewise.retrieval.new_arrivals import NewArrivalsSource
+from slatewise.retrieval.line_up import line_up
 from slatewise.retrieval.pinned import PinnedSource
-from slatewise.retrieval.trending import TrendingSource
-from slatewise.retrieval.two_tower import TwoTowerSource
 from slatewise.serving.live import LiveBundle
 from slatewise.serving.recommender import Recommender
 from slatewise.serving.resolve import QueryResolver
@@ -43,13 +40,7 @@ def build_line(
     rng: np.random.Generator,
 ) -> Recommender:
     """Return the recommender of one bundle. *folded* says up to which log offset all its views are."""
-    limits = settings.retrieval
-    sources: list[Source] = [
-        TwoTowerSource(live.index, limits.two_tower),
-        ItemToItemSource(live.state, limits.item_to_item),
-        TrendingSource(live.state, limits.trending),
-        NewArrivalsSource(catalogue, limits.new_arrivals),
-    ]
+    sources = line_up(live.index, live.state, catalogue, settings.retrieval)
     if settings.reranking.pins:
         sources.insert(0, PinnedSource(catalogue, settings.reranking.pins))
     plain = RetrievalScorer()
