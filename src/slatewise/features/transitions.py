@@ -23,6 +23,34 @@ MERGE_AFTER = 200_000
 _NONE: Rows = np.zeros(0, np.int64)
 
 
+class _Fresh:
+    """What followed one row since the last merge. The writer adds to ``pairs``; readers look at sorted columns.
+
+    Columns are made by the first reader after a write and kept for the others. They carry the version read *before* the
+    pairs were, so columns that a write overtook are never taken for current.
+    """
+
+    __slots__ = ("_columns", "pairs", "version")
+
+    def __init__(self) -> None:
+        self.pairs: dict[int, tuple[int, int]] = {}
+        self.version = 0
+        self._columns: tuple[int, Rows, Rows, Rows] = (0, _NONE, _NONE, _NONE)
+
+    def add(self, item: int, near: int, decayed: int) -> None:
+        held = self.pairs.get(item, (0, 0))
+        self.pairs[item] = (held[0] + near, held[1] + decayed)
+        self.version += 1
+
+    def columns(self) -> tuple[Rows, Rows, Rows]:
+        """Return ``(rows, near, decayed)``, rows ascending."""
+        version = self.version
+        if self._columns[0] != version:
+            flat = np.array([(row, n, d) for row, (n, d) in sorted(self.pairs.copy().items())], np.int64).reshape(-1, 3)
+            self._columns = (version, flat[:, 0], flat[:, 1], flat[:, 2])
+        return self._columns[1:]
+
+
 class _Counts(NamedTuple):
     """What readers see, swapped as one: rows ``start[r]:start[r + 1]`` of the columns, plus what came since."""
 
@@ -30,7 +58,7 @@ class _Counts(NamedTuple):
     next: npt.NDArray[np.int64]
     near: npt.NDArray[np.int64]
     decayed: npt.NDArray[np.int64]
-    delta: dict[int, dict[int, tuple[int, int]]]
+    delta: dict[int, _Fresh]
 
     def bulk(self, row: int) -> slice:
         return slice(self.start[row], self.start[row + 1]) if row + 1 < self.start.size else slice(0, 0)
@@ -64,10 +92,11 @@ class Transitions:
                 break
             if before == item:
                 continue
-            followers = self._counts.delta.setdefault(before, {})
-            near, decayed = followers.get(item, (0, 0))
-            self._delta_pairs += item not in followers
-            followers[item] = (near + (distance == 0), decayed + int(STEP_WEIGHTS[distance]))
+            fresh = self._counts.delta.get(before)
+            if fresh is None:
+                fresh = self._counts.delta[before] = _Fresh()
+            self._delta_pairs += item not in fresh.pairs
+            fresh.add(item, int(distance == 0), int(STEP_WEIGHTS[distance]))
         self._recent[user] = np.append(recent[1:], item)
 
     def _fold_bulk(self, user: Rows, item: Rows) -> None:
@@ -95,13 +124,12 @@ class Transitions:
         self._merge(*(np.concatenate([new, old]) for new, old in zip(columns, pending, strict=True)))
 
     def _delta_columns(self) -> tuple[Rows, Rows, Rows, Rows]:
-        flat = [
-            (before, after, near, decayed)
-            for before, followers in self._counts.delta.items()
-            for after, (near, decayed) in followers.items()
-        ]
-        columns = np.array(flat, np.int64).reshape(-1, 4)
-        return columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3]
+        parts = [(before, *fresh.columns()) for before, fresh in self._counts.delta.items()]
+        if not parts:
+            return _NONE, _NONE, _NONE, _NONE
+        before = np.concatenate([np.full(after.size, row, np.int64) for row, after, _, _ in parts])
+        after, near, decayed = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+        return before, after, near, decayed
 
     def _merge(self, before: Rows, after: Rows, near: Rows, decayed: Rows) -> None:
         held = self._counts
@@ -127,34 +155,27 @@ class Transitions:
         counts = self._counts
         part = counts.bulk(row)
         rows, near, decayed = counts.next[part], counts.near[part], counts.decayed[part]
-        delta = counts.delta.get(row)
-        if not delta:
+        fresh = counts.delta.get(row)
+        if fresh is None:
             return rows, near, decayed
-        fresh = np.array([(r, n, d) for r, (n, d) in list(delta.items())], np.int64)
-        rows, place = np.unique(np.concatenate([rows, fresh[:, 0]]), return_inverse=True)
+        new_rows, new_near, new_decayed = fresh.columns()
+        rows, place = np.unique(np.concatenate([rows, new_rows]), return_inverse=True)
         return (
             rows,
-            np.bincount(place, np.concatenate([near, fresh[:, 1]])).astype(np.int64),
-            np.bincount(place, np.concatenate([decayed, fresh[:, 2]])).astype(np.int64),
+            np.bincount(place, np.concatenate([near, new_near])).astype(np.int64),
+            np.bincount(place, np.concatenate([decayed, new_decayed])).astype(np.int64),
         )
 
     def between(self, row: int, candidates: Rows) -> tuple[Rows, Rows]:
         """Return ``(near, decayed)`` counts from *row* to each candidate; shape ``(n,)`` each, 0 where never seen."""
         counts = self._counts
         part = counts.bulk(row)
-        rows = counts.next[part]
         near = np.zeros(candidates.size, np.int64)
         decayed = np.zeros(candidates.size, np.int64)
-        if rows.size:
-            at = np.minimum(np.searchsorted(rows, candidates), rows.size - 1)
-            held = rows[at] == candidates
-            near[held] = counts.near[part][at[held]]
-            decayed[held] = counts.decayed[part][at[held]]
-        delta = counts.delta.get(row)
-        if delta:
-            fresh = np.array([delta.get(c, (0, 0)) for c in candidates.tolist()], np.int64).reshape(-1, 2)
-            near += fresh[:, 0]
-            decayed += fresh[:, 1]
+        _add_found(candidates, counts.next[part], counts.near[part], counts.decayed[part], near, decayed)
+        fresh = counts.delta.get(row)
+        if fresh is not None:
+            _add_found(candidates, *fresh.columns(), near, decayed)
         return near, decayed
 
     def save(self, folder: Path) -> None:
@@ -178,3 +199,12 @@ class Transitions:
             loaded._counts = _Counts(file["start"], file["next"], file["near"], file["decayed"], {})
             loaded._recent = file["recent"]
         return loaded
+
+
+def _add_found(wanted: Rows, rows: Rows, near: Rows, decayed: Rows, near_sum: Rows, decayed_sum: Rows) -> None:
+    """Add the counts of the wanted rows that the ascending *rows* hold."""
+    if rows.size:
+        at = np.minimum(np.searchsorted(rows, wanted), rows.size - 1)
+        held = rows[at] == wanted
+        near_sum[held] += near[at[held]]
+        decayed_sum[held] += decayed[at[held]]
