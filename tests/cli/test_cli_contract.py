@@ -34,7 +34,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_every_verb_of_the_issue_exists_and_shows_an_example_where_it_takes_data() -> None:
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    wanted = {"demo", "import", "train", "evaluate", "serve", "recommend", "explain", "bundles", "settings", "doctor"}
+    wanted = {
+        "demo",
+        "import",
+        "train",
+        "tune",
+        "evaluate",
+        "serve",
+        "recommend",
+        "explain",
+        "bundles",
+        "settings",
+        "doctor",
+    }
     assert wanted <= set(verbs)
     for name in wanted - {"bundles", "settings", "doctor"}:
         assert "slatewise " in (verbs[name].help or ""), f"{name} shows no example"

@@ -61,7 +61,11 @@ def test_title_and_categories_are_attributes_too() -> None:
 
 
 values = st.one_of(
-    st.text(max_size=20), st.floats(width=32), st.booleans(), st.lists(st.text(max_size=5), max_size=4).map(tuple)
+    st.text(max_size=20),
+    st.floats(width=32),
+    st.booleans(),
+    st.lists(st.text(max_size=5), max_size=4).map(tuple),
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=3).map(tuple),
 )
 
 

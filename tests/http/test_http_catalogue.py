@@ -18,7 +18,13 @@ def test_item_comes_back_as_it_was_put(call):
         "item_id": "a",
         "title": "Red shoe",
         "categories": ["shoes", "red"],
-        "attributes": {"price": 79.5, "sale": True, "brand": "Acme", "sizes": ["41", "42"]},
+        "attributes": {
+            "price": 79.5,
+            "sale": True,
+            "brand": "Acme",
+            "sizes": ["41", "42"],
+            "embedding": [0.25, -1.0, 3e-9],
+        },
         "available": False,
         "created_at": 1_700_000_000.0,
     }
@@ -39,11 +45,28 @@ def test_attribute_that_is_null_is_left_out(call, home):
     assert home.items["a"].attributes == {"brand": "Acme"}
 
 
-@pytest.mark.parametrize("value", [{"deep": 1}, [1], [["a"]], [None], "x" * 10_001, ["a"] * 1_001, 10**400])
+def test_list_of_numbers_is_a_vector_of_floats(call, home):
+    put(call, {"item_id": "a", "attributes": {"one_hot": [0, 1, 0], "long": [0.5] * 4096}})
+    assert home.items["a"].attributes == {"one_hot": (0.0, 1.0, 0.0), "long": (0.5,) * 4096}
+    assert {type(number) for number in home.items["a"].attributes["one_hot"]} == {float}
+    call("PUT", "/v1/users", {"users": [{"user_id": "u", "attributes": {"taste": [0.5, -1]}}]})
+    assert call("GET", "/v1/users/u").json()["attributes"] == {"taste": [0.5, -1.0]}
+
+
+def test_context_of_a_query_may_hold_a_vector(call, home):
+    assert call("POST", "/v1/recommendations", {"context": {"page": [0.5, 1]}}).status_code == 200
+    assert home.queries[0].context == {"page": (0.5, 1.0)}
+
+
+ODD_VALUES = [{"deep": 1}, [1, "a"], ["a", 1], [True], [0.5] * 4097, [10**400], [["a"]], [None], "x" * 10_001]
+
+
+@pytest.mark.parametrize("value", [*ODD_VALUES, ["a"] * 1_001, 10**400])
 def test_attribute_of_no_known_kind_is_refused_by_field(call, value):
     answer = put(call, {"item_id": "a", "attributes": {"odd": value}})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "items[0].attributes.odd"
+    assert "a list of at most 4096 finite numbers" in answer.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("item_id", ODD_IDS)

@@ -15,7 +15,7 @@ VECTORS = clustered(400, 1)
 
 @pytest.mark.parametrize(
     ("kind", "exact_up_to", "built"),
-    [("auto", 400, "exact"), ("auto", 399, "hnsw"), ("exact", 0, "exact"), ("hnsw", 400, "hnsw")],
+    [("auto", 400, "exact"), ("auto", 399, "ivf"), ("exact", 0, "exact"), ("hnsw", 400, "hnsw")],
 )
 def test_the_kind_follows_settings_and_size(kind, exact_up_to, built):
     index = build_index(ROWS, VECTORS, IndexSettings(kind=kind, exact_up_to=exact_up_to))

@@ -36,6 +36,8 @@ USER = UserChange(at=NOW, user_id="u", attributes={"age": 3, "new": True, "about
         dataclasses.replace(IMPRESSION, user_id="", shown=()),
         ITEM,
         dataclasses.replace(ITEM, title=None, created_at=-5.0),
+        dataclasses.replace(ITEM, attributes={"embedding": (0.5, -1, 1e-300), "longest": (0.1,) * 4096, "none": ()}),
+        dataclasses.replace(USER, attributes={"taste": (0.5,)}),
         ItemRemoval(at=NOW, item_id="i"),
         USER,
         UserRemoval(at=NOW, user_id="u"),
@@ -78,6 +80,18 @@ def test_sound_events_pass(event: Event) -> None:
         (ITEM, {"attributes": {"price": float("nan")}}, "attributes.price"),
         (ITEM, {"attributes": {"tags": ("x", "y" * 10_001)}}, "attributes.tags"),
         (ITEM, {"attributes": {"nested": {"a": 1}}}, "attributes.nested"),
+        (ITEM, {"attributes": {"huge": 10**400}}, "attributes.huge"),
+        (ITEM, {"attributes": {"mixed": (0.1, "a")}}, "attributes.mixed"),
+        (ITEM, {"attributes": {"mixed": ("a", 0.1)}}, "attributes.mixed"),
+        (ITEM, {"attributes": {"mixed": (0.1, True)}}, "attributes.mixed"),
+        (ITEM, {"attributes": {"mixed": (0.1, None)}}, "attributes.mixed"),
+        (ITEM, {"attributes": {"flags": (True, False)}}, "attributes.flags"),
+        (ITEM, {"attributes": {"vector": (0.1, float("nan"))}}, "attributes.vector[1]"),
+        (ITEM, {"attributes": {"vector": (0.1, 0.2, float("-inf"))}}, "attributes.vector[2]"),
+        (ITEM, {"attributes": {"vector": (1, 10**400)}}, "attributes.vector[1]"),
+        (ITEM, {"attributes": {"vector": (0.1,) * 4097}}, "attributes.vector"),
+        (ITEM, {"attributes": {"vector": [0.1]}}, "attributes.vector"),
+        (USER, {"attributes": {"taste": (0.1, "a")}}, "attributes.taste"),
         (ITEM, {"available": 1}, "available"),
         (ITEM, {"created_at": float("nan")}, "created_at"),
         (USER, {"attributes": {"about": "half \ud800"}}, "attributes.about"),
@@ -94,6 +108,15 @@ def test_the_field_at_fault_is_named(event: Event, changes: dict[str, Any], fiel
 def test_an_undeclared_action_names_the_declared_and_the_nearest_one() -> None:
     with pytest.raises(InputError, match=r"buy, click, view.*did you mean 'click'"):
         check_event(dataclasses.replace(INTERACTION, action="clicked"), RULES)
+
+
+def test_a_mixed_list_and_a_long_vector_say_what_would_be_right() -> None:
+    for value, message in (
+        ((0.1, "a"), r"got \(0.1, 'a'\), expected a list of texts or a list of numbers, not a mixture"),
+        ((0.1,) * 5000, r"got '5000 numbers', expected a vector of at most 4096"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_event(dataclasses.replace(ITEM, attributes={"v": value}), RULES)
 
 
 def test_what_is_no_event_is_refused() -> None:

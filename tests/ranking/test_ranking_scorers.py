@@ -29,7 +29,8 @@ class LogisticRanker:
 
 def inputs(query, rows):
     empty = np.zeros((1, 0), np.int64)
-    history = Sequence(np.zeros((1, 0, DIM), np.float32), empty, empty, empty.astype(np.float32))
+    none = np.zeros((1, 0), np.float32)
+    history = Sequence(np.zeros((1, 0, DIM), np.float32), empty, empty, none, none)
     return history, query.vector, item_vectors(rows)
 
 

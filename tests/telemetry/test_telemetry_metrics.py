@@ -25,6 +25,8 @@ DECLARED = {
     "slatewise_live_bundle_info": "gauge",
     "slatewise_impressions_total": "counter",
     "slatewise_impressions_dropped_total": "counter",
+    "slatewise_index_audits_total": "counter",
+    "slatewise_index_recall": "gauge",
 }
 
 

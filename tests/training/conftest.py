@@ -16,6 +16,7 @@ from slatewise.wiring.settings import load_settings
 from slatewise.wiring.train_job import read_input
 
 SMALL = {
+    "training.deep": "on",
     "training.dim": 16,
     "training.history_length": 20,
     "training.epochs": 12,

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra slatewise[train]")
 
+from slatewise.features.sequences import ages  # noqa: E402  after the skip
 from slatewise.models.ranker import OnnxRanker  # noqa: E402  after the skip
 from slatewise.models.towers import OnnxItemTower, OnnxUserTower  # noqa: E402
-from slatewise.ports.models import Bag, Sequence  # noqa: E402
+from slatewise.ports.models import UNKNOWN_AGE, Bag, Sequence  # noqa: E402
 from slatewise.training.export import export_item_tower, export_ranker, export_user_tower  # noqa: E402
 from slatewise.training.ranker_module import RankerModule  # noqa: E402
 from slatewise.training.tower_modules import ItemTower, UserTower  # noqa: E402
@@ -14,23 +17,30 @@ DIM = 16
 
 
 def random_history(batch: int, steps: int, seed: int) -> Sequence:
+    """Return steps whose times are borders of the time buckets apart; some are not known."""
     rng = np.random.default_rng(seed)
     mask = np.ones((batch, steps), np.float32)
     if batch > 1:
         mask[0, max(1, steps // 2) :] = 0
     item = rng.standard_normal((batch, steps, DIM)).astype(np.float32) * mask[..., None]
     action, gap = rng.integers(0, 3, (batch, steps)), rng.integers(0, 30, (batch, steps))
-    return Sequence(item, action, gap, mask)
+    at = 1.7e9 + np.cumsum(2.0 ** rng.integers(12, 16, (batch, steps)) - 1.0, axis=1)
+    at[(mask == 0) | (rng.random((batch, steps)) < 0.1)] = np.nan
+    return Sequence(item, action, gap, ages(at), mask)
 
 
 def tensors(*arrays: np.ndarray) -> list[object]:
     return [torch.from_numpy(a) for a in arrays]
 
 
-@pytest.fixture(scope="module")
-def user_tower(tmp_path_factory: pytest.TempPathFactory) -> tuple[UserTower, OnnxUserTower]:
+@pytest.fixture(scope="module", params=[True, False], ids=["timed", "timeless"])
+def user_tower(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[UserTower, OnnxUserTower]:
     torch.manual_seed(0)
-    tower = UserTower(DIM, actions=3, tokens=9, length=12, layers=2, heads=2, dropout=0.1)
+    tower = UserTower(DIM, actions=3, tokens=9, length=12, layers=2, heads=2, dropout=0.1, timed=request.param)
+    for table in [] if tower.time_bias is None else [tower.time_bias.table]:
+        torch.nn.init.normal_(table, std=3.0)
     path = tmp_path_factory.mktemp("onnx") / "user.onnx"
     export_user_tower(tower, DIM, path)
     return tower.eval(), OnnxUserTower(path, DIM)
@@ -43,7 +53,7 @@ def test_exported_user_tower_equals_torch(user_tower: tuple[UserTower, OnnxUserT
     bag = Bag(np.tile(np.array([[1, 2]]), (batch, 1)), np.full((batch, 2), 0.5, np.float32))
     with torch.no_grad():
         expected = torch_tower(
-            *tensors(history.item, history.action, history.gap, history.mask, bag.token, bag.weight)
+            *tensors(history.item, history.action, history.gap, history.age, history.mask, bag.token, bag.weight)
         ).numpy()
     np.testing.assert_allclose(onnx_tower.encode(history, bag), expected, atol=1e-5)
 
@@ -56,9 +66,19 @@ def test_padding_does_not_change_a_user_vector(user_tower: tuple[UserTower, Onnx
         np.concatenate([short.item, np.zeros((1, 5, DIM), np.float32)], 1),
         np.pad(short.action, ((0, 0), (0, 5))),
         np.pad(short.gap, ((0, 0), (0, 5))),
+        np.pad(short.age, ((0, 0), (0, 5)), constant_values=UNKNOWN_AGE),
         np.pad(short.mask, ((0, 0), (0, 5))),
     )
     np.testing.assert_allclose(tower.encode(padded, bag), tower.encode(short, bag), atol=1e-5)
+
+
+def test_only_a_timed_tower_reads_ages(user_tower: tuple[UserTower, OnnxUserTower]) -> None:
+    torch_tower, tower = user_tower
+    history = random_history(2, 8, seed=4)
+    other = replace(history, age=np.where(history.age > 0, history.age * 40, history.age))
+    bag = Bag(np.array([[1], [2]]), np.ones((2, 1), np.float32))
+    is_same = np.allclose(tower.encode(other, bag), tower.encode(history, bag), atol=1e-5)
+    assert is_same == (torch_tower.time_bias is None)
 
 
 def test_exported_item_tower_equals_torch_and_unknown_items_are_their_attributes(tmp_path: object) -> None:

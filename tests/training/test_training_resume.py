@@ -12,11 +12,12 @@ from slatewise.domain.settings import Settings  # noqa: E402
 from slatewise.models.spectral import fit_spectral  # noqa: E402
 from slatewise.telemetry.clock import SystemClock  # noqa: E402
 from slatewise.training.checkpoint import Checkpoint  # noqa: E402
-from slatewise.training.fit_towers import Validation, fit_towers  # noqa: E402
+from slatewise.training.fit_towers import fit_towers  # noqa: E402
 from slatewise.training.learn import material_of  # noqa: E402
 from slatewise.training.material import TrainingInput  # noqa: E402
 from slatewise.training.progress import Silent  # noqa: E402
 from slatewise.training.tower_training import new_towers  # noqa: E402
+from slatewise.training.validation import Validation  # noqa: E402
 
 
 class Interrupting:
@@ -38,7 +39,7 @@ def run(
         given.interactions.user, given.interactions.item, material.n_items, 16, np.random.default_rng(0)
     )
     held = last_of_each_user(given.interactions)
-    validation = Validation.of(given.interactions.take(~held), given.interactions.take(held), 20)
+    validation = Validation.of_held(given.interactions.take(~held), given.interactions.take(held), 20, material.n_items)
     model = new_towers(material, factors, settings.training)
     checkpoint = Checkpoint(folder, name)
     fit = fit_towers(model, material, validation, settings.training, checkpoint, SystemClock(), progress)  # type: ignore[arg-type]

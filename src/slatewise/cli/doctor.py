@@ -16,6 +16,7 @@ from rich.markup import escape
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, home_path, open_home
 from slatewise.cli.terminal import print_json, results
 from slatewise.domain.errors import NotReady, SlatewiseError
+from slatewise.index.kernel import kernel_name
 from slatewise.wiring.home import Home
 
 LOW_DISK_BYTES = 1_000_000_000
@@ -55,12 +56,21 @@ def _installation() -> list[Check]:
         Check("python", "ok", f"{platform.python_version()} on {platform.machine()} {sys.platform}"),
         Check("libraries", "ok", ", ".join(versions)),
         Check("sqlite", "ok", sqlite3.sqlite_version),
+        _kernel(),
         Check("torch", "ok", f"{importlib.metadata.version('torch')}: towers and ranker can be trained")
         if torch
         else Check(
             "torch", "note", "not installed: training makes spectral bundles only; pip install 'slatewise[train]'"
         ),
     ]
+
+
+def _kernel() -> Check:
+    name = kernel_name()
+    if name == "numpy":
+        return Check("index kernel", "note", "numpy: no compiler at install, so searches of large catalogues are slow")
+    slow = "" if name != "portable" else ", without vector instructions"
+    return Check("index kernel", "note" if slow else "ok", f"native, {name}{slow}")
 
 
 def _home(home_option: HomeOption, overrides: list[str] | None) -> list[Check]:

@@ -56,16 +56,15 @@ def show(bundle: str, facts: dict[str, Any], live: bool) -> None:
     results.print(f"bundle [bold]{bundle}[/]{' is live' if live else ''}: {facts['kind']}, {facts['train_s']:.0f} s")
     index = facts["index"]
     results.print(f"  index    {index['kind']} of {index['items']:,} items, recall@100 {index['recall@100']:.4f}")
-    if "retriever" in facts:
-        judged = facts["retriever"]
-        chosen = "towers" if judged["deep"] else "spectral factors"
-        results.print(
-            f"  towers   validation NDCG@10 {judged['towers_ndcg@10']:.4f}, spectral factors "
-            f"{judged['spectral_ndcg@10']:.4f}: the {chosen} retrieve"
-        )
+    linear = facts["linear"]
+    results.print(
+        f"  lists    {linear['family']}, validation NDCG@10 {linear['validation_ndcg@10']:.4f}; {facts['plan']}"
+    )
+    for line in _retriever(facts.get("retriever")):
+        results.print(line)
     ranker = facts.get("ranker")
     if ranker is None:
-        why = "there was too little to learn it from" if "towers" in facts else "deep models were not trained"
+        why = "there was too little to learn it from" if "retriever" in facts else "deep models were not trained"
         results.print(f"  ranker   none: {why}; retrieval's order stands")
     else:
         verdict = "shipped" if ranker["shipped"] else "not shipped: it does not beat retrieval"
@@ -73,3 +72,18 @@ def show(bundle: str, facts: dict[str, Any], live: bool) -> None:
             f"  ranker   NDCG@10 {ranker['validation_ndcg@10']:.4f} on held-back slates, "
             f"retrieval's order {ranker['retrieval_ndcg@10']:.4f}: {verdict}"
         )
+
+
+def _retriever(judged: dict[str, Any] | None) -> list[str]:
+    """Say what each encoder reaches on the validation, alone and with the neighbour lists, and which one retrieves."""
+    if judged is None:
+        return []
+    lines = []
+    for name, key in (("towers", "towers"), ("factors", "spectral")):
+        alone, both = judged.get(f"{key}_ndcg@10"), judged.get(f"{key}_with_lists_ndcg@10")
+        if alone is not None:
+            lines.append(f"  {name:8} validation NDCG@10 {alone:.4f}, with lists {both:.4f}")
+    return [
+        *lines,
+        f"  the {'towers' if judged['deep'] else 'factors'} retrieve, lists weigh {judged['lists_weight']:g}",
+    ]

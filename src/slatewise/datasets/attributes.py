@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from slatewise.datasets.numbers import numbers, parsed, times
 from slatewise.datasets.sheet import Sheet, is_null
+from slatewise.datasets.vectors import listed_vectors, parsed_vectors
 from slatewise.domain.events import AttributeValue
 
 SEPARATOR = "|"
@@ -44,13 +45,18 @@ def lists(sheet: Sheet, name: str) -> list[tuple[str, ...]]:
 
 
 def _values(sheet: Sheet, name: str) -> Values:
-    """Return numbers where all values are, lists where any holds ``|``, else texts; declared types are kept."""
+    """Return numbers where all values are, lists where any holds ``|``, else texts; declared types are kept.
+
+    Lists of floats, and texts that are all JSON lists of numbers such as ``[0.1, -2]``, are precomputed vectors.
+    """
     array = sheet.column(name)
     kind = array.type
     if pa.types.is_boolean(kind):
         flags: Values = array.to_pylist()
         return flags
     if _is_list(kind):
+        if pa.types.is_floating(kind.value_type):
+            return [*listed_vectors(array)]
         return [value or None for value in lists(sheet, name)]
     if pa.types.is_nested(kind):
         return [None if value is None else msgspec.json.encode(value).decode() for value in array.to_pylist()]
@@ -69,6 +75,9 @@ def _from_text(text: pa.Array, is_typed: bool) -> Values:
         missing = is_null(text)
         if not missing.all() and not np.isnan(values[~missing]).any():
             return _floats(values)
+    vectors = parsed_vectors(text)
+    if vectors is not None:
+        return [*vectors]
     if _any(pc.match_substring(text, SEPARATOR)):
         return [_split(value) or None for value in text.to_pylist()]
     texts: Values = text.to_pylist()

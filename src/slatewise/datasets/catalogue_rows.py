@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,8 @@ from slatewise.datasets.interactions import refuse_ids
 from slatewise.datasets.numbers import times
 from slatewise.datasets.rejects import Reject
 from slatewise.datasets.sheet import Sheet, Verdict, is_null
-from slatewise.domain.events import ItemChange, UserChange
+from slatewise.datasets.vectors import holed
+from slatewise.domain.events import Attributes, ItemChange, UserChange
 
 ITEM_COLUMNS = ("item_id", "title", "categories", "available", "created_at")
 USER_COLUMNS = ("user_id",)
@@ -36,13 +38,15 @@ def read_items(sheet: Sheet, since: float, now: float) -> tuple[list[ItemChange]
     available = pc.utf8_lower(sheet.text("available"))
     said = is_null(available) | pc.is_in(available, pa.array(YES + NO)).to_numpy(zero_copy_only=False)
     verdict.refuse("available is neither true nor false", ~said)
+    described = attributes(sheet, ITEM_COLUMNS)
+    _refuse_holes(verdict, described)
     _refuse_repeats(verdict, "item_id", ids)
     gone = pc.fill_null(pc.is_in(available, pa.array(NO)), False).to_numpy(zero_copy_only=False)
     rows = zip(
         ids.to_pylist(),
         sheet.text("title").to_pylist(),
         lists(sheet, "categories"),
-        attributes(sheet, ITEM_COLUMNS),
+        described,
         gone.tolist(),
         created.tolist(),
         strict=True,
@@ -53,13 +57,11 @@ def read_items(sheet: Sheet, since: float, now: float) -> tuple[list[ItemChange]
             item_id=item_id,
             title=title,
             categories=categories,
-            attributes=described,
+            attributes=own,
             available=not is_gone,
             created_at=None if math.isnan(instant) else instant,
         )
-        for keep, (item_id, title, categories, described, is_gone, instant) in zip(
-            verdict.good.tolist(), rows, strict=True
-        )
+        for keep, (item_id, title, categories, own, is_gone, instant) in zip(verdict.good.tolist(), rows, strict=True)
         if keep
     ]
     return items, verdict.rejects()
@@ -74,10 +76,17 @@ def read_users(sheet: Sheet, since: float) -> tuple[list[UserChange], list[Rejec
     verdict = Verdict(sheet)
     ids = sheet.text("user_id")
     refuse_ids(verdict, user_id=ids)
+    described = attributes(sheet, USER_COLUMNS)
+    _refuse_holes(verdict, described)
     _refuse_repeats(verdict, "user_id", ids)
-    rows = zip(verdict.good.tolist(), ids.to_pylist(), attributes(sheet, USER_COLUMNS), strict=True)
-    users = [UserChange(at=since, user_id=user_id, attributes=described) for keep, user_id, described in rows if keep]
+    rows = zip(verdict.good.tolist(), ids.to_pylist(), described, strict=True)
+    users = [UserChange(at=since, user_id=user_id, attributes=own) for keep, user_id, own in rows if keep]
     return users, verdict.rejects()
+
+
+def _refuse_holes(verdict: Verdict, described: Sequence[Attributes]) -> None:
+    for name, rows in holed(described).items():
+        verdict.refuse(f"{name} is a vector with a number that is missing or not finite", rows)
 
 
 def _refuse_repeats(verdict: Verdict, name: str, ids: pa.Array) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from slatewise.datasets.rejects import Reject, shortened
 from slatewise.datasets.sheet import Sheet
+from slatewise.datasets.vectors import as_vectors
 from slatewise.domain.errors import InputError
 
 
@@ -48,6 +49,9 @@ def read_json_lines(path: Path) -> Sheet:
 def _column(values: list[Any]) -> pa.Array:
     """Return the values in the narrowest type that holds them all; as text where they differ too much."""
     kinds = {type(value) for value in values if value is not None}
+    vectors = as_vectors(values)
+    if vectors is not None:
+        return pa.array(vectors, pa.list_(pa.float64()))
     if list in kinds:
         return pa.array([None if v is None else _texts(v) for v in values], pa.list_(pa.string()))
     if kinds == {int} or kinds == {bool} or kinds == {str} or kinds <= {int, float}:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
-AttributeValue: TypeAlias = str | float | bool | tuple[str, ...]
-"""A categorical or free text, a number, a flag, or a list of categoricals."""
+AttributeValue: TypeAlias = str | float | bool | tuple[str | float, ...]
+"""A categorical or free text, a number, a flag, a list of categoricals, or a list of numbers: a precomputed vector,
+such as the embedding of a text or an image (from an array: ``tuple(array.tolist())``). A list is never a mixture."""
 
 Attributes: TypeAlias = Mapping[str, AttributeValue]
+
+
+def is_vector(value: object) -> TypeGuard[tuple[float, ...]]:
+    """Return whether an attribute's value is a precomputed vector: a list of numbers, not empty.
+
+    Looks at the first entry alone, for `ingest` refuses mixtures.
+    """
+    return isinstance(value, tuple) and bool(value) and not isinstance(value[0], str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from slatewise.domain.ids import Mask, Rows, Vectors
 
 Condition: TypeAlias = AttributeValue | Mapping[str, object]
 """A value (equal, or contained in a list attribute), a tuple of values (any of them), or operators:
-``{"eq"|"ne"|"lt"|"lte"|"gt"|"gte"|"in"|"not_in": operand}``."""
+``{"eq"|"ne"|"lt"|"lte"|"gt"|"gte"|"in"|"not_in": operand}``. An attribute of vectors takes no condition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,8 +60,15 @@ class StorageSettings:
 class IndexSettings:
     """The vector index."""
 
-    kind: Literal["auto", "exact", "hnsw"] = setting("auto", "auto: exact up to exact_up_to items, hnsw above")
-    exact_up_to: int = setting(20_000, "items up to which an exact scan is fast enough (auto)")
+    kind: Literal["auto", "exact", "ivf", "hnsw", "pgvector", "milvus"] = setting(
+        "auto", "auto: exact up to exact_up_to items, ivf above"
+    )
+    exact_up_to: int = setting(50_000, "items up to which an exact scan is fast enough (auto)")
+    recall: float = setting(0.98, "recall@100 that the number of lists and probes is chosen for (ivf)")
+    lists: int = setting(0, "inverted lists; 0: chosen when the index is built (ivf)")
+    probes: int = setting(0, "lists scanned per search; 0: chosen when the index is built (ivf)")
+    audit: float = setting(0.001, "share of searches repeated exactly, in the background, to measure recall; 0: none")
+    url: str = setting("", "the server: postgresql://… (pgvector), http://… or a file ending in .db (milvus)")
     connectivity: int = setting(16, "neighbours per node (hnsw M)")
     expansion_add: int = setting(128, "candidates examined when adding (hnsw efConstruction)")
     expansion_search: int = setting(128, "candidates examined when searching (hnsw ef)")
@@ -134,23 +141,33 @@ class TrainingSettings:
     """What `slatewise train` learns with. Defaults suit 100k to 10M interactions on 2 cores."""
 
     deep: Literal["auto", "on", "off"] = setting(
-        "auto", "auto: towers and ranker where torch is installed; off: spectral only"
+        "auto",
+        "auto: towers where torch is installed and validation approves; on: towers in any case; off: linear only",
+    )
+    ranker: Literal["auto", "off"] = setting(
+        "auto", "auto: a deep ranker where torch is installed; off: retrieval learns from all data and orders alone"
     )
     dim: int = setting(64, "width of the embeddings")
-    history_length: int = setting(100, "interactions the user tower reads")
+    factors: Literal["spectral", "als"] = setting(
+        "spectral", "matrix factorisation behind the vectors of bundles without deep models"
+    )
+    lists: Literal["auto", "off"] = setting("auto", "auto: neighbour lists beside the vectors; off: vectors alone")
+    linear_rank: int = setting(1024, "spectral signals behind the neighbour lists at most; fewer above 100,000 items")
+    history_length: int = setting(200, "interactions the user tower reads")
     layers: int = setting(2, "blocks of the user tower")
     heads: int = setting(2, "attention heads per block")
     dropout: float = setting(0.2, "dropout of the towers")
     temperature: float = setting(0.05, "softmax temperature of the cosine between the towers")
-    negatives: int = setting(512, "shared sampled negatives per batch")
+    negatives: int = setting(768, "shared sampled negatives per batch")
     batch_size: int = setting(32, "histories per batch")
     learning_rate: float = setting(1e-3, "peak learning rate, cosine decay")
-    epochs: int = setting(24, "passes over the histories at most; early stopping ends sooner")
-    patience: int = setting(5, "validations without a better NDCG@10 before stopping")
-    minutes: float = setting(8.0, "time for the towers at most; the learning rate decays to the end of it")
+    epochs: int = setting(50, "passes over the histories at most; early stopping ends sooner")
+    patience: int = setting(10, "validations without a better NDCG@10 before stopping")
+    minutes: float = setting(20.0, "time for the towers at most; the learning rate decays to the end of it")
     ranker_minutes: float = setting(4.0, "time for the ranker at most")
     ranker_lists: int = setting(20_000, "training slates for the ranker at most")
     ranker_epochs: int = setting(8, "passes over the slates at most")
+    stream_from: int = setting(5_000_000, "interactions above which towers read histories from a file, not memory")
     seed: int = setting(0, "seed of every random choice")
     threads: int = setting(0, "threads for training; 0 uses all cores")
 

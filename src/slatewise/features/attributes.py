@@ -1,4 +1,4 @@
-"""Attributes as weighted bags of tokens: categories, numbers and text of any entity through one small vocabulary.
+"""Attributes as weighted bags of tokens: categories, numbers, text and vectors of any entity in one small vocabulary.
 
 One definition for training and serving: `fit` reads the catalogue once, `encode` is all that both call afterwards.
 """
@@ -14,7 +14,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from slatewise.domain.events import AttributeValue, ItemChange
+from slatewise.domain.events import AttributeValue, ItemChange, is_vector
+from slatewise.features.projection import Projection, Projector, fit_projection
 from slatewise.ports.models import Bag
 
 TEXT_BUCKETS = 4096
@@ -22,20 +23,25 @@ NUMERIC_BINS = 16
 MAX_VALUES = 20_000
 MIN_COUNT = 2
 MAX_TOKENS = 64
-"""Tokens one entity keeps at most, so that one long text cannot widen every bag."""
+"""Tokens one entity keeps at most beside its vectors', so that one long text cannot widen every bag."""
+COMPONENTS = 32
+"""Tokens of one attribute of vectors, at most."""
+VECTOR_TOKENS = 128
+"""Tokens of all attributes of vectors together: where there are many, each has fewer, and none is cut."""
 
 _WORD = re.compile(r"\w+")
 
 
 class Field(msgspec.Struct, frozen=True):
-    """How one attribute becomes tokens ``first .. first + size - 1``."""
+    """How one attribute becomes tokens ``first .. first + size - 1``: for vectors, one per component."""
 
     name: str
-    kind: Literal["categorical", "numeric", "text"]
+    kind: Literal["categorical", "numeric", "text", "vector"]
     first: int
     size: int
     values: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
+    projection: Projection | None = None
 
 
 class AttributeSchema(msgspec.Struct, frozen=True):
@@ -62,25 +68,36 @@ def describe(item: ItemChange | None) -> Mapping[str, AttributeValue]:
 
 
 def fit_schema(entities: Sequence[Mapping[str, AttributeValue]]) -> AttributeSchema:
-    """Choose a field per attribute from its values: numbers into quantile bins, long text hashed, the rest as values.
+    """Choose a field per attribute from its values: numbers into quantile bins, long text hashed, vectors projected to
+    their principal components, the rest as values.
 
-    Values seen in fewer than two entities say nothing about others and get no token.
+    Values seen in fewer than two entities say nothing about others and get no token. Of vectors of several lengths
+    the most frequent length counts.
     """
     columns: dict[str, list[AttributeValue]] = {}
     for entity in entities:
         for name, value in entity.items():
             columns.setdefault(name, []).append(value)
+    vectors = sum(_holds_vectors(column) for column in columns.values())
+    components = max(1, min(COMPONENTS, VECTOR_TOKENS // max(1, vectors)))
     fields: list[Field] = []
     first = 1
     for name in sorted(columns):
-        field = _fit_field(name, columns[name], first)
+        field = _fit_field(name, columns[name], first, components)
         if field is not None:
             fields.append(field)
             first += field.size
     return AttributeSchema(tuple(fields))
 
 
-def _fit_field(name: str, column: list[AttributeValue], first: int) -> Field | None:
+def _holds_vectors(column: list[AttributeValue]) -> bool:
+    return sum(map(is_vector, column)) * 2 > len(column)
+
+
+def _fit_field(name: str, column: list[AttributeValue], first: int, components: int) -> Field | None:
+    if _holds_vectors(column):
+        projection = fit_projection([v for v in column if is_vector(v)], components)
+        return Field(name, "vector", first, projection.size, projection=projection) if projection else None
     numbers = [float(v) for v in column if isinstance(v, (int, float)) and not isinstance(v, bool)]
     if len(numbers) * 2 > len(column):
         edges = tuple(sorted(set(np.quantile(numbers, np.linspace(0, 1, NUMERIC_BINS + 1)[1:-1]).tolist())))
@@ -99,18 +116,28 @@ def _is_text(texts: list[str]) -> bool:
 
 
 def _values(value: AttributeValue) -> tuple[str, ...]:
+    if is_vector(value):
+        return ()
     return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
 
 
 class AttributeEncoder:
-    """Turns attributes into a `Bag` by a fitted schema. Unknown values and attributes are ignored. Thread-safe."""
+    """Turns attributes into a `Bag` by a fitted schema. Thread-safe.
+
+    Unknown values and attributes are ignored, and so are vectors of another length than the fitted ones.
+    """
 
     def __init__(self, schema: AttributeSchema) -> None:
         self.schema = schema
         self._codes = [{v: f.first + i for i, v in enumerate(f.values)} for f in schema.fields]
+        self._vectors = [(f, Projector(f.projection)) for f in schema.fields if f.projection is not None]
 
     def encode(self, entities: Sequence[Mapping[str, AttributeValue]]) -> Bag:
-        """Return the bag of each entity, ``(n, m)`` with m the longest, at least 1. Each field's weights sum to 1."""
+        """Return the bag of each entity, ``(n, m)`` with m the longest, at least 1.
+
+        Each field's weights sum to 1, but for vectors: there they are the components, of either sign, which makes the
+        tokens' embeddings a linear layer. They stand behind all others.
+        """
         bags = [self._tokens(entity) for entity in entities]
         width = max((len(tokens) for tokens, _ in bags), default=0) or 1
         token = np.zeros((len(bags), width), np.int64)
@@ -130,7 +157,13 @@ class AttributeEncoder:
             found = _field_tokens(field, codes, value)
             tokens += found
             weights += [1.0 / len(found) for _ in found]
-        return tokens[:MAX_TOKENS], weights[:MAX_TOKENS]
+        tokens, weights = tokens[:MAX_TOKENS], weights[:MAX_TOKENS]
+        for field, projector in self._vectors:
+            value = entity.get(field.name)
+            components = projector.project(value) if is_vector(value) else []
+            tokens += range(field.first, field.first + len(components))
+            weights += components
+        return tokens, weights
 
 
 def _field_tokens(field: Field, codes: Mapping[str, int], value: AttributeValue) -> list[int]:
@@ -141,4 +174,4 @@ def _field_tokens(field: Field, codes: Mapping[str, int], value: AttributeValue)
     if field.kind == "text":
         words = _WORD.findall(" ".join(_values(value)).lower())
         return sorted({field.first + zlib.crc32(w.encode()) % field.size for w in words})
-    return [codes[v] for v in dict.fromkeys(_values(value)) if v in codes]
+    return [codes[v] for v in dict.fromkeys(_values(value)) if v in codes]  # none for a field of vectors: no values

@@ -15,6 +15,7 @@ from slatewise.domain.history import History
 from slatewise.domain.ids import Frame, Rows, Vectors
 from slatewise.domain.query import Resolved
 from slatewise.features.state import CountedState
+from slatewise.ports.relations import Relation
 from slatewise.ports.stores import Catalogue
 
 NEAR_LAGS = 3
@@ -24,6 +25,7 @@ PAIR_PRIOR = 20.0
 
 NAMES = (
     "affinity",
+    "neighbours",
     "affinity_to_last",
     "affinity_to_recent_max",
     "affinity_to_recent_mean",
@@ -45,12 +47,25 @@ NAMES = (
 
 
 class DenseFrame:
-    """Reads ``len(names)`` columns per candidate. *vectors* maps rows to item vectors ``(n, d)``. Thread-safe."""
+    """Reads ``len(names)`` columns per candidate. *vectors* maps rows to item vectors ``(n, d)``. Thread-safe.
 
-    def __init__(self, state: CountedState, catalogue: Catalogue, vectors: Callable[[Rows], Vectors]) -> None:
+    *relation* are the bundle's neighbour lists, where it has any; *weight* is theirs in the order of retrieval, which
+    is what the first column repeats.
+    """
+
+    def __init__(
+        self,
+        state: CountedState,
+        catalogue: Catalogue,
+        vectors: Callable[[Rows], Vectors],
+        relation: Relation | None = None,
+        weight: float = 0.0,
+    ) -> None:
         self._state = state
         self._catalogue = catalogue
         self._vectors = vectors
+        self._relation = relation
+        self._weight = weight
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,16 +77,18 @@ class DenseFrame:
         at = query.query.at
         frame = np.full((len(NAMES), rows.size), np.nan, np.float32)
         if rows.size:
-            frame[0:4] = self._affinities(query, history, rows)
+            frame[[0, 2, 3, 4]] = self._affinities(query, history, rows)
+            frame[1] = self._neighbours(history, rows)
+            frame[0] += np.nan_to_num(frame[1])
             count = self._state.popularity.counts(rows).astype(np.float64)
-            frame[4] = np.log1p(count)
-            frame[5] = np.log((self._state.popularity.trend(rows, at) + 1.0) / (count + 1.0))
-            frame[6:11] = self._transitions(history, rows, count)
-            frame[11] = _log_days(at - self._catalogue.created_at[rows])
-            frame[12] = np.log1p(len(history))
-            frame[13] = _log_days(at - history.at[-1:])[0] if len(history) else np.nan
-            frame[14:16] = _contacts(history.row, history, rows, at)
-            frame[16:18] = self._categories(history, rows, at)
+            frame[5] = np.log1p(count)
+            frame[6] = np.log((self._state.popularity.trend(rows, at) + 1.0) / (count + 1.0))
+            frame[7:12] = self._transitions(history, rows, count)
+            frame[12] = _log_days(at - self._catalogue.created_at[rows])
+            frame[13] = np.log1p(len(history))
+            frame[14] = _log_days(at - history.at[-1:])[0] if len(history) else np.nan
+            frame[15:17] = _contacts(history.row, history, rows, at)
+            frame[17:19] = self._categories(history, rows, at)
         return np.ascontiguousarray(frame.T)
 
     def _affinities(self, query: Resolved, history: History, rows: Rows) -> Frame:
@@ -83,6 +100,11 @@ class DenseFrame:
             similar = vectors @ self._vectors(history.row[-RECENT:]).T
             out[1], out[2], out[3] = similar[:, -1], similar.max(1), similar.mean(1)
         return out
+
+    def _neighbours(self, history: History, rows: Rows) -> Frame:
+        if self._relation is None:
+            return np.full(rows.size, np.nan, np.float32)
+        return self._relation.at(history.row, rows) * np.float32(self._weight)
 
     def _transitions(self, history: History, rows: Rows, count: npt.NDArray[np.float64]) -> Frame:
         out = np.zeros((5, rows.size), np.float32)

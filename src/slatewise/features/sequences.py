@@ -1,4 +1,4 @@
-"""Histories as the towers and the ranker read them: embeddings, actions, gaps. One definition for both sides."""
+"""Histories as the towers and the ranker read them: embeddings, actions, times. One definition for both sides."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ import numpy.typing as npt
 
 from slatewise.domain.history import History
 from slatewise.domain.ids import Vectors
-from slatewise.ports.models import Sequence
+from slatewise.ports.models import UNKNOWN_AGE, Sequence
 
 GAP_BUCKETS = 34
 """Bucket 0: no time known or nothing before; bucket b: a gap of about 2^(b-1) seconds, up to 2^32."""
 
 
 def gap_buckets(at: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return the bucket of the time since the interaction before, shape ``(t,)``; the first one has bucket 0."""
+    """Return the bucket of the time since the interaction before, shape ``(..., t)``; the first one has bucket 0."""
     gap = np.diff(at, prepend=np.nan)
     known = np.isfinite(gap)
     seconds = np.where(known, np.maximum(gap, 0.0), 0.0)
     bucket = 1 + np.floor(np.log2(seconds + 1.0)).astype(np.int64)
     return np.where(known, np.minimum(bucket, GAP_BUCKETS - 1), 0)
+
+
+def ages(at: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return the seconds from each step to the newest one, shape ``(..., t)``; `UNKNOWN_AGE` where a time is NaN.
+
+    In float32 the last half year is exact to the second; ages of ten years are off by up to 16 s.
+    """
+    known = np.isfinite(at)
+    newest = np.max(at, axis=-1, keepdims=True, where=known, initial=-np.inf)
+    return np.where(known, newest - np.where(known, at, 0.0), UNKNOWN_AGE).astype(np.float32)
 
 
 def as_sequence(history: History, limit: int, embeddings: Vectors) -> Sequence:
@@ -31,5 +41,6 @@ def as_sequence(history: History, limit: int, embeddings: Vectors) -> Sequence:
         item=embeddings[None].astype(np.float32, copy=False),
         action=recent.action[None],
         gap=gap[None],
+        age=ages(recent.at)[None],
         mask=np.ones((1, len(recent)), np.float32),
     )

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from slatewise.domain.events import AttributeValue
-from slatewise.ingest.validation import MAX_ID, MAX_KEY, MAX_TEXT, MAX_VALUES
+from slatewise.ingest.validation import MAX_ID, MAX_KEY, MAX_NUMBERS, MAX_TEXT, MAX_VALUES
 
 MANY = 100_000
 """No list is longer, whatever the settings allow."""
@@ -80,8 +80,8 @@ def _scalar(value: object) -> str | float | bool | None:
     return text if text is not None else _number(value)
 
 
-def _listed(value: object, of: Callable[[object], Any]) -> tuple[Any, ...] | None:
-    if not isinstance(value, list) or len(value) > MAX_VALUES:
+def _listed(value: object, of: Callable[[object], Any], limit: int = MAX_VALUES) -> tuple[Any, ...] | None:
+    if not isinstance(value, list) or len(value) > limit:
         return None
     entries = tuple(of(entry) for entry in value)
     return None if None in entries else entries
@@ -90,9 +90,16 @@ def _listed(value: object, of: Callable[[object], Any]) -> tuple[Any, ...] | Non
 def _attribute(value: object) -> AttributeValue | None:
     if value is None:
         return None
-    found = _listed(value, _text) if isinstance(value, list) else _scalar(value)
+    found: AttributeValue | None
+    if isinstance(value, list):
+        texts = _listed(value, _text)
+        found = texts if texts is not None else _listed(value, _number, MAX_NUMBERS)
+    else:
+        found = _scalar(value)
     if found is None:
-        raise wrong("text, a finite number, true, false, or a list of texts")
+        raise wrong(
+            f"text, a finite number, true, false, a list of texts, or a list of at most {MAX_NUMBERS} finite numbers"
+        )
     return found
 
 
@@ -139,12 +146,19 @@ Value = Annotated[
             "anyOf": [
                 *_SCALAR_SCHEMA,
                 {"type": "array", "items": {"type": "string"}, "maxItems": MAX_VALUES},
+                {
+                    "type": "array",
+                    "items": {"type": "number"},
+                    "minItems": 1,
+                    "maxItems": MAX_NUMBERS,
+                    "description": "A precomputed vector, such as an embedding.",
+                },
                 {"type": "null"},
             ]
         }
     ),
 ]
-"""An attribute's value; null says that there is none."""
+"""An attribute's value; a list of numbers is a precomputed vector; null says that there is none."""
 
 Condition = Annotated[
     Any,

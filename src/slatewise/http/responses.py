@@ -27,7 +27,7 @@ class ItemOut(Told):
     item_id: str
     title: str | None
     categories: list[str]
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | float | bool | list[str] | list[float]]
     available: bool
     created_at: float | None = Field(description="Seconds since the epoch.")
     changed_at: float | None = Field(description="Seconds since the epoch.")
@@ -37,7 +37,7 @@ class UserOut(Told):
     """A user's attributes as they stand."""
 
     user_id: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | float | bool | list[str] | list[float]]
     changed_at: float | None = Field(description="Seconds since the epoch.")
 
 

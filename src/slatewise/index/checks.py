@@ -43,6 +43,8 @@ def checked_vectors(rows: npt.ArrayLike, vectors: npt.ArrayLike, dim: int) -> tu
     if not np.isfinite(matrix).all():
         broken = int(at[np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0]])
         raise InputError("vectors", f"NaN or infinity for row {broken}", "finite numbers")
+    if at.size < 2:
+        return at, matrix
     _, first_from_the_end = np.unique(at[::-1], return_index=True)
     if first_from_the_end.size < at.size:
         last = np.sort(at.size - 1 - first_from_the_end)

@@ -80,6 +80,10 @@ class HnswIndex:
             width *= 2
         return view.scan(query, k, allow)
 
+    def search_exactly(self, query: Vectors, k: int, allow: Mask | None = None) -> tuple[Rows, Scores]:
+        """Return what `search` does, by scanning every vector."""
+        return self._state.view.scan(checked_query(query, self._dim), k, checked_allow(allow))
+
     def upsert(self, rows: Rows, vectors: Vectors) -> None:
         rows, vectors = checked_vectors(rows, vectors, self._dim)
         with self._writing:

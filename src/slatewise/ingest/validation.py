@@ -28,6 +28,8 @@ MAX_TEXT = 10_000
 MAX_ATTRIBUTES = 100
 MAX_VALUES = 1_000
 """Longest list: the values of one attribute, the categories of an item, the items of an impression."""
+MAX_NUMBERS = 4096
+"""Longest precomputed vector."""
 MAX_AHEAD_S = 86_400.0
 """How far a sender's clock may run ahead of ours."""
 
@@ -165,11 +167,33 @@ def _attribute(field: str, value: object) -> None:
     if isinstance(value, str):
         _text(field, value)
     elif isinstance(value, tuple):
-        _list(field, value)
-        for each in value:
-            _text(field, each)
+        _values(field, value)
     elif not isinstance(value, bool) and not _is_finite(value):
-        raise InputError(field, value, "text, a finite number, a flag, or a list of texts")
+        raise InputError(field, value, "text, a finite number, a flag, or a tuple of texts or of numbers")
+
+
+def _values(field: str, values: tuple[object, ...]) -> None:
+    is_number = {issubclass(kind, int | float) and kind is not bool for kind in set(map(type, values))}
+    if is_number == {True}:
+        _vector(field, values)
+    elif True in is_number:
+        raise InputError(field, values, "a list of texts or a list of numbers, not a mixture")
+    else:
+        _list(field, values)
+        for each in values:
+            _text(field, each)
+
+
+def _vector(field: str, values: tuple[Any, ...]) -> None:
+    if len(values) > MAX_NUMBERS:
+        raise InputError(field, f"{len(values)} numbers", f"a vector of at most {MAX_NUMBERS}")
+    try:
+        is_sound = all(map(math.isfinite, values))
+    except OverflowError:
+        is_sound = False
+    if not is_sound:
+        place = next(place for place, number in enumerate(values) if not _is_finite(number))
+        raise InputError(f"{field}[{place}]", values[place], "a finite number")
 
 
 def _unknown_action(field: str, action: object, declared: frozenset[str]) -> InputError:
@@ -179,7 +203,10 @@ def _unknown_action(field: str, action: object, declared: frozenset[str]) -> Inp
 
 
 def _is_finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond any float
+        return False
 
 
 def _is_clean(text: str) -> bool:

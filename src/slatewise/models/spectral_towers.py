@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slatewise.domain.ids import Vectors
-from slatewise.models.spectral import SpectralFactors
+from slatewise.models.attribute_map import estimate
 from slatewise.ports.models import Bag, Sequence
 
 
@@ -27,18 +27,25 @@ class SpectralUserTower:
 
 
 class SpectralItemTower:
-    """Looks up factors; an item unseen in training has zero vectors, so only other sources can offer it.
+    """Looks factors up; an item unseen in training gets what the map makes of its attributes.
 
-    The item vectors are not of unit length: their norm carries popularity.
+    *mapped* is ``(tokens, 2 d)``: to input embeddings, then to item vectors; without it such an item has zero vectors
+    and only other sources can offer it. Item vectors need not be of unit length: their norm carries popularity.
     """
 
-    def __init__(self, factors: SpectralFactors) -> None:
-        self._input = np.vstack([np.zeros((1, factors.input.shape[1]), np.float32), factors.input])
-        self._output = np.vstack([np.zeros((1, factors.output.shape[1]), np.float32), factors.output])
+    def __init__(self, embeddings: Vectors, vectors: Vectors, mapped: Vectors | None = None) -> None:
+        self._embeddings = embeddings
+        self._vectors = vectors
+        self._mapped = mapped
 
     @property
     def dim(self) -> int:
-        return int(self._output.shape[1])
+        return int(self._vectors.shape[1])
 
     def encode(self, known: npt.NDArray[np.int64], item: Bag) -> tuple[Vectors, Vectors]:
-        return self._input[known], self._output[known]
+        dim = self.dim
+        both = np.zeros((known.size, 2 * dim), np.float32) if self._mapped is None else estimate(item, self._mapped)
+        embedding, vector = both[:, :dim], both[:, dim:]
+        seen = known > 0
+        embedding[seen], vector[seen] = self._embeddings[known[seen] - 1], self._vectors[known[seen] - 1]
+        return embedding, vector

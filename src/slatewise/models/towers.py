@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from slatewise.domain.ids import Vectors
 from slatewise.models.sessions import OnnxSession
-from slatewise.ports.models import Bag, Sequence
+from slatewise.ports.models import UNKNOWN_AGE, Bag, Sequence
 
 
 class OnnxUserTower:
@@ -31,6 +31,7 @@ class OnnxUserTower:
             item=history.item,
             action=history.action,
             gap=history.gap,
+            age=history.age,
             mask=history.mask,
             user_token=user.token,
             user_weight=user.weight,
@@ -57,4 +58,5 @@ def empty_step(history: Sequence) -> Sequence:
     """Return a batch without interactions as one masked step."""
     b, _, d = history.item.shape
     blank = np.zeros((b, 1), np.int64)
-    return Sequence(np.zeros((b, 1, d), np.float32), blank, blank, np.zeros((b, 1), np.float32))
+    timeless = np.full((b, 1), UNKNOWN_AGE, np.float32)
+    return Sequence(np.zeros((b, 1, d), np.float32), blank, blank, timeless, np.zeros((b, 1), np.float32))

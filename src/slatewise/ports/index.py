@@ -1,7 +1,7 @@
 """Nearest-vector search."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from slatewise.domain.ids import Mask, Rows, Scores, Vectors
 
@@ -47,4 +47,13 @@ class VectorIndex(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the index into *folder*, which exists."""
+        ...
+
+
+@runtime_checkable
+class SearchesExactly(VectorIndex, Protocol):
+    """An approximate index that can also answer exhaustively, slower: what its recall is audited against."""
+
+    def search_exactly(self, query: Vectors, k: int, allow: Mask | None = None) -> tuple[Rows, Scores]:
+        """Return what `VectorIndex.search` does, without leaving anything out."""
         ...

@@ -9,12 +9,15 @@ import numpy.typing as npt
 
 from slatewise.domain.ids import Frame, Scores, Vectors
 
+UNKNOWN_AGE = -1.0
+"""Age of a step whose time is not known. Not NaN: sums and products with it stay numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bag:
     """A weighted bag of attribute tokens per entity: ``token`` int64 and ``weight`` float32, both ``(n, m)``.
 
-    Token 0 is padding with weight 0.
+    Token 0 is padding with weight 0. The tokens of a vector have its components as weights, of either sign.
     """
 
     token: npt.NDArray[np.int64]
@@ -26,12 +29,14 @@ class Sequence:
     """A batch of histories, right-padded: what the user tower and the ranker read.
 
     ``item`` float32 ``(b, t, d)`` item input embeddings; ``action`` int64 ``(b, t)``; ``gap`` int64 ``(b, t)`` time-gap
-    bucket to the interaction before; ``mask`` float32 ``(b, t)``, 1 where there is an interaction.
+    bucket to the interaction before; ``age`` float32 ``(b, t)`` seconds before the newest step of its history, -1 where
+    the time is unknown and in the padding; ``mask`` float32 ``(b, t)``, 1 where there is an interaction.
     """
 
     item: npt.NDArray[np.float32]
     action: npt.NDArray[np.int64]
     gap: npt.NDArray[np.int64]
+    age: npt.NDArray[np.float32]
     mask: npt.NDArray[np.float32]
 
 

@@ -96,13 +96,14 @@ class Catalogue(Protocol):
         ...
 
     def codes(self, attribute: str) -> npt.NDArray[np.int64]:
-        """Return per row the code of the attribute's first value (``categories`` too), -1 where missing."""
+        """Return per row the code of the attribute's first value (``categories`` too), -1 where missing or a vector."""
         ...
 
     def meeting(self, where: Mapping[str, Condition]) -> Mask:
         """Return per row whether every condition holds; a missing value meets none but ``ne``/``not_in``.
 
-        Raises InputError naming the attribute or operator that makes no sense.
+        A vector counts as missing. Raises InputError naming the attribute or operator that makes no sense, and for an
+        attribute that holds nothing but vectors.
         """
         ...
 

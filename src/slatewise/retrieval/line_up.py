@@ -7,19 +7,26 @@ from slatewise.ports.features import FeatureState
 from slatewise.ports.index import VectorIndex
 from slatewise.ports.stages import Source
 from slatewise.ports.stores import Catalogue
+from slatewise.retrieval.blended import Blend, BlendedSource
 from slatewise.retrieval.item_to_item import ItemToItemSource
 from slatewise.retrieval.new_arrivals import NewArrivalsSource
 from slatewise.retrieval.trending import TrendingSource
 from slatewise.retrieval.two_tower import TwoTowerSource
 
 
-def line_up(index: VectorIndex, state: FeatureState, catalogue: Catalogue, limits: RetrievalSettings) -> list[Source]:
+def line_up(
+    index: VectorIndex, state: FeatureState, catalogue: Catalogue, limits: RetrievalSettings, blend: Blend | None = None
+) -> list[Source]:
     """Return the sources in order of trust: the first to offer a row keeps it.
 
-    The ranker learns from what these offer, so serving must ask the same ones in the same order.
+    The ranker learns from what these offer, so serving must ask the same ones in the same order. With a *blend* the
+    first source weighs neighbour lists in.
     """
+    first: Source = (
+        TwoTowerSource(index, limits.two_tower) if blend is None else BlendedSource(index, blend, limits.two_tower)
+    )
     return [
-        TwoTowerSource(index, limits.two_tower),
+        first,
         ItemToItemSource(state, limits.item_to_item),
         TrendingSource(state, limits.trending),
         NewArrivalsSource(catalogue, limits.new_arrivals),

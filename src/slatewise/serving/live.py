@@ -18,6 +18,7 @@ from slatewise.features.state import CountedState
 from slatewise.ports.index import VectorIndex
 from slatewise.ports.models import ItemTower, Ranker, UserTower
 from slatewise.ports.models import Sequence as HistorySequence
+from slatewise.ports.relations import Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,14 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbours:
+    """A bundle's neighbour lists and their weight beside the vectors' dot products."""
+
+    relation: Relation
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Arrays:
     embeddings: Vectors
     vectors: Vectors
@@ -55,11 +64,13 @@ class LiveBundle:
         embeddings: Vectors,
         vectors: Vectors,
         action_names: tuple[str, ...],
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.id = bundle
         self.models = models
         self.index = index
         self.state = state
+        self.neighbours = neighbours
         self._arrays = _Arrays(embeddings, vectors)
         self._action_names = action_names
         # Actions declared after training have no embedding of their own; they read as the first one.

@@ -44,6 +44,12 @@ class Metrics:
         )
         self._version = Gauge("slatewise_log_version", "Log offset after the newest event seen here", registry=own)
         self._bundle = Gauge("slatewise_live_bundle_info", "1 for the live bundle", ["bundle"], registry=own)
+        self._recall = Gauge(
+            "slatewise_index_recall", "Recall of the newest audited searches, against exact ones", registry=own
+        )
+        # Not a number until something was audited: 0 would be an alarm.
+        self._recall.set(float("nan"))
+        self._audits = Counter("slatewise_index_audits", "Searches repeated exactly", registry=own)
         self._shown = Counter("slatewise_impressions", "Impressions appended to the event log", registry=own)
         self._lost = Counter("slatewise_impressions_dropped", "Impressions not logged", ["reason"], registry=own)
 
@@ -76,6 +82,11 @@ class Metrics:
         self._bundle.clear()
         if live_bundle is not None:
             self._bundle.labels(live_bundle).set(1)
+
+    def index_recall(self, recall: float) -> None:
+        """Tell the mean recall of the newest audited searches, once per audit."""
+        self._recall.set(recall)
+        self._audits.inc()
 
     def impressions(self, appended: int) -> None:
         """Count impressions that reached the event log."""

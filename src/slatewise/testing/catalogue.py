@@ -180,6 +180,31 @@ class CatalogueContract:
         with pytest.raises(InputError, match=f"{field}: .*{hint}"):
             shop.meeting(where)
 
+    def test_vectors_are_kept_and_no_condition_or_code_reads_them(
+        self, shop: FollowingCatalogue, tell: Callable[..., int]
+    ) -> None:
+        tell(
+            item("a", "Apple", v=(0.5, 1.0), colour=(1.0,)), item("b", "Bean", v=(2.0,)), item("d", None, colour="red")
+        )
+        kept = shop.item(0)
+        assert kept is not None
+        assert kept.attributes["v"] == (0.5, 1.0)
+        conditions: list[Any] = [0.5, "x", (0.5, 1.0), {"ne": 2}, {"gt": 0}, {"in": []}]
+        for condition in conditions:
+            with pytest.raises(InputError, match=r"where\.v.*holds vectors"):
+                shop.meeting({"v": condition})
+        assert (shop.codes("v") == -1).all()
+        # Beside values of other kinds, a vector counts as missing.
+        assert shop.meeting({"colour": "red"}).tolist() == [False, False, True, True, False]
+        assert shop.meeting({"colour": {"ne": "red"}}).tolist() == [True, True, False, False, True]
+        tell(item("a", "Apple", v=1.0), item("b", "Bean"))
+        assert shop.meeting({"v": {"lt": 2}}).tolist() == [True, False, False, False, False]
+        tell(item("a", "Apple", v=(1.0,)))
+        assert (shop.codes("v") == -1).all()
+        tell(item("b", "Bean again"))
+        with pytest.raises(InputError, match="holds vectors"):
+            shop.meeting({"v": 1.0})
+
     def test_codes_tell_values_apart(self, shop: FollowingCatalogue, tell: Callable[..., int]) -> None:
         colour, first = shop.codes("colour"), shop.codes("categories")
         assert colour[0] == colour[2] != colour[1]

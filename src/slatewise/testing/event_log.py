@@ -55,12 +55,12 @@ class EventLogContract:
                 item_id="i2",
                 title="Crème",
                 categories=("a", "b"),
-                attributes={"price": 9.5, "colour": "red", "new": True, "tags": ("x", "y")},
+                attributes={"price": 9.5, "colour": "red", "new": True, "tags": ("x", "y"), "v": (0.1, -2.0, 1e-300)},
                 available=False,
                 created_at=2.5,
             ),
             ItemRemoval(at=4.0, item_id="i2"),
-            UserChange(at=5.0, user_id="u3", attributes={"age": 30.0}),
+            UserChange(at=5.0, user_id="u3", attributes={"age": 30.0, "taste": (1 / 3, 1.0)}),
             UserRemoval(at=6.0, user_id="u3"),
         ]
         assert log.append(events) == Receipt(accepted=7, duplicates=0, version=log.end)

@@ -78,10 +78,11 @@ class Checkpoint:
         fit.best_epoch = story.best_epoch
         return story.best, _under(tensors, "best."), story.spent_ms
 
-    def forget(self) -> None:
-        """Remove the run: it is finished."""
+    @staticmethod
+    def clear(folder: Path) -> None:
+        """Remove the run in *folder*, if any: it is finished."""
         for name in (STORY, TENSORS):
-            (self._folder / name).unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -9,8 +9,6 @@ import msgspec
 import numpy as np
 
 from slatewise.domain.candidate import Candidates
-from slatewise.domain.columns import Interactions
-from slatewise.domain.holdout import last_of_each_user
 from slatewise.domain.ids import Vectors
 from slatewise.domain.membership import among
 from slatewise.domain.query import Resolved
@@ -18,38 +16,41 @@ from slatewise.domain.settings import IndexSettings, Settings
 from slatewise.features.frame import DenseFrame
 from slatewise.features.state import CountedState
 from slatewise.index.build import build_index
-from slatewise.models.spectral import SpectralFactors, fit_spectral
 from slatewise.ports.clock import Clock
+from slatewise.retrieval.blended import Blend
 from slatewise.retrieval.line_up import line_up
 from slatewise.retrieval.merge import merge, within_quota
 from slatewise.training.checkpoint import Checkpoint, run_name
 from slatewise.training.export import export_item_tower, export_ranker, export_user_tower
 from slatewise.training.files import RANKER_HISTORY, BundleSchema, Learned
-from slatewise.training.fit_towers import Validation, fit_towers, refresh_towers, use_threads
+from slatewise.training.fit_towers import fit_towers, refresh_towers, use_threads
+from slatewise.training.linear import fit_linear
+from slatewise.training.linear_bundle import Base, normalised, placed_by_attributes, sample_queries, with_unit_vectors
 from slatewise.training.material import Material, TrainingInput
-from slatewise.training.moments import (
-    Moment,
-    impression_moments,
-    interaction_moments,
-    is_replayable,
-    ranker_slice,
-)
+from slatewise.training.moments import Moment, impression_moments, interaction_moments, is_replayable
+from slatewise.training.plan import Parts, Plan, positive_of
 from slatewise.training.progress import Progress
 from slatewise.training.ranker_training import RankerFit, fit_ranker
-from slatewise.training.retriever import Retriever, deep_retriever, spectral_retriever
+from slatewise.training.retriever import Retriever, blended, deep_retriever, list_scale, spectral_retriever
 from slatewise.training.slates import Slates, build_slates
 from slatewise.training.tower_training import new_towers
 
-VALIDATION_USERS = 1000
 FEWEST_SLATES = 50
 FEWEST_OF_ACTION = 20
 REFRESH_PASSES = 2
+WORTH_OF_TOWERS = 0.97
+"""Share of the linear model's accuracy at which towers retrieve: they also know new items, new users and attributes."""
+
+SEEN_ENOUGH = 0.99
+"""Share of the interactions at which towers that were fitted on the past need not see the rest."""
 
 
 def learn_deep(
     given: TrainingInput,
     material: Material,
-    factors: SpectralFactors,
+    plan: Plan,
+    parts: Parts,
+    base: Base,
     schema: BundleSchema,
     settings: Settings,
     folder: Path,
@@ -60,77 +61,66 @@ def learn_deep(
 ) -> Learned:
     """Fit towers on the older part and the ranker on the newer, then let the towers see all; write the graphs.
 
-    Where the towers do not beat the spectral *factors* on the same validation, the factors retrieve: sparse data
-    without an order often has no more to give. *factors* are fitted on everything; what is judged, on the older part.
+    Towers and spectral factors are each given the neighbour lists at the weight that the validation prefers; towers
+    retrieve unless their blend is clearly the worse one.
     """
     training = settings.training
     use_threads(training)
-    later = ranker_slice(material.interactions)
-    older = material.interactions.take(~later)
-    judged = _validation(older, material.positive, rng)
-    past = _with(material, older.take(~judged))
-    past_factors = _past_factors(past, training.dim, rng)
-    model = new_towers(material, past_factors, training)
-    validation = Validation.of(past.interactions, older.take(judged), training.history_length)
-    checkpoint = Checkpoint(work, run_name(schema, training, len(past.interactions), VALIDATION_USERS))
-    fit = fit_towers(model, past, validation, training, checkpoint, clock, progress)
-    deep, spectral = deep_retriever(model, material), spectral_retriever(past_factors)
-    won, lost = (validation.ndcg(retriever, material) for retriever in (deep, spectral))
-    is_deep = won > lost
-    facts: dict[str, object] = {
-        "retriever": {"towers_ndcg@10": round(won, 4), "spectral_ndcg@10": round(lost, 4), "deep": is_deep},
-        "towers": {"passes": len(fit.curve), "best_pass": fit.best_epoch, "curve": fit.curve},
+    past = parts.past
+    has_lists = training.lists != "off"
+    past_fit = fit_linear(positive_of(past), material.n_items, base.choice, training.dim, rng, progress)
+    lists = past_fit.lists if has_lists else None
+    chosen, chosen_ndcg, factors_alone = blended(
+        spectral_retriever(base.past_factors), lists, parts.validation, material
+    )
+    judged = {"spectral_ndcg@10": factors_alone, "spectral_with_lists_ndcg@10": chosen_ndcg}
+    facts: dict[str, object] = {}
+    model = None
+    if plan.towers:
+        checkpoint = Checkpoint(work, run_name(schema, training, len(past.interactions), len(parts.validation)))
+        model = new_towers(material, base.past_factors, training)
+        fit = fit_towers(model, past, parts.validation, training, checkpoint, clock, progress, work)
+        facts["towers"] = {"passes": len(fit.curve), "best_pass": fit.best_epoch, "curve": fit.curve}
+        deep, ndcg, alone = blended(deep_retriever(model, material), lists, parts.validation, material)
+        judged |= {"towers_ndcg@10": alone, "towers_with_lists_ndcg@10": ndcg}
+        # Heavy lists make any two blends alike, so towers have to stand alone as well.
+        is_worth_it = min(ndcg / max(chosen_ndcg, 1e-9), alone / max(factors_alone, 1e-9)) >= WORTH_OF_TOWERS
+        if training.deep == "on" or is_worth_it:
+            chosen = deep
+        else:
+            model = None
+    facts["retriever"] = {
+        **{name: round(value, 4) for name, value in judged.items()},
+        "deep": model is not None,
+        "lists_weight": round(chosen.weight * list_scale(past_fit.lists, parts.validation.rows), 3),
     }
-    ranker, heads = _learn_ranker(given, material, deep if is_deep else spectral, later, settings, clock, progress, rng)
-    if is_deep:
-        refresh_towers(model, material, training, REFRESH_PASSES, clock, progress)
+    ranker: RankerFit | None = None
+    heads: list[str] = []
+    if plan.ranker:
+        ranker, heads = _learn_ranker(given, material, chosen, parts.later, settings, clock, progress, rng)
+    mapped = None
+    if model is not None:
+        if len(past.interactions) < SEEN_ENOUGH * len(material.interactions):
+            refresh_towers(model, material, training, REFRESH_PASSES, clock, progress, work)
         final = deep_retriever(model, material)
         progress.step("export", 0, 1)
         export_user_tower(model.user, training.dim, folder / "user_tower.onnx")
         export_item_tower(model.item, folder / "item_tower.onnx")
     else:
-        final = spectral_retriever(factors)
+        unit, facts["vectors"] = normalised(spectral_retriever(base.past_factors), parts.validation, material)
+        final = spectral_retriever(base.fitted.factors)
+        final, mapped = placed_by_attributes(with_unit_vectors(final) if unit else final, material)
     if ranker is not None:
         facts["ranker"] = _ranker_facts(ranker, heads)
         if ranker.earns_its_place:
             export_ranker(ranker.model, training.dim, len(schema.features), folder / "ranker.onnx")
     progress.step("export", 1, 1)
-    checkpoint.forget()
+    Checkpoint.clear(work)
     shipped = tuple(heads) if ranker is not None and ranker.earns_its_place else ()
-    schema = msgspec.structs.replace(schema, kind="deep" if is_deep else "spectral", heads=shipped)
-    recent = _recent_moments(material.interactions, rng)
-    queries = _encoder(final, material, training.history_length)(recent)
-    return Learned(schema, final.embeddings, final.vectors, queries, facts)
-
-
-def _past_factors(past: Material, dim: int, rng: np.random.Generator) -> SpectralFactors:
-    """Factorise what the towers may see: a start from anything newer would leak the answers into them."""
-    positive = past.interactions.take(np.isin(past.interactions.action, list(past.positive)))
-    return fit_spectral(positive.user, positive.item, past.n_items, dim, rng)
-
-
-def _with(material: Material, interactions: Interactions) -> Material:
-    return Material(
-        interactions,
-        material.n_items,
-        material.items,
-        material.item_tokens,
-        material.users,
-        material.user_tokens,
-        material.actions,
-        material.positive,
-    )
-
-
-def _validation(older: Interactions, positive: frozenset[int], rng: np.random.Generator) -> np.ndarray:
-    """Mark the last interaction of up to a thousand users, where it is worth predicting."""
-    last = last_of_each_user(older) & np.isin(older.action, list(positive))
-    place = np.flatnonzero(last)
-    # Small data keeps at least nine tenths of its users whole.
-    size = min(VALIDATION_USERS, max(1, place.size // 2))
-    mask = np.zeros(len(older), bool)
-    mask[rng.choice(place, min(size, place.size), replace=False)] = True
-    return mask
+    schema = msgspec.structs.replace(schema, kind="deep" if model is not None else "spectral", heads=shipped)
+    queries = sample_queries(final, material, training.history_length, rng)
+    kept = base.fitted.lists if has_lists else None
+    return Learned(schema, final.embeddings, final.vectors, queries, kept, chosen.weight, mapped, facts)
 
 
 def _encoder(retriever: Retriever, material: Material, length: int) -> Callable[[Sequence[Moment]], Vectors]:
@@ -139,11 +129,6 @@ def _encoder(retriever: Retriever, material: Material, length: int) -> Callable[
         return retriever.users(users, [m.history for m in moments], material, length)
 
     return encode
-
-
-def _recent_moments(interactions: Interactions, rng: np.random.Generator) -> list[Moment]:
-    last = last_of_each_user(interactions)
-    return interaction_moments(interactions, last, frozenset(np.unique(interactions.action).tolist()), 500, rng)
 
 
 def _learn_ranker(
@@ -202,7 +187,9 @@ def _slates(
     state = CountedState(material.positive)
     state.fold(material.interactions.take(~later))
     index = build_index(np.arange(material.n_items), retriever.vectors, IndexSettings(kind="exact"))
-    sources = line_up(index, state, given.catalogue, settings.retrieval)
+    relation, weight = retriever.lists, retriever.weight
+    blend = Blend(relation, weight, lambda rows: retriever.vectors[rows]) if relation is not None else None
+    sources = line_up(index, state, given.catalogue, settings.retrieval, blend)
 
     def candidates_of(query: Resolved) -> Candidates:
         offers = [
@@ -217,7 +204,7 @@ def _slates(
         moments,
         _encoder(retriever, material, settings.training.history_length),
         candidates_of,
-        DenseFrame(state, given.catalogue, lambda rows: retriever.vectors[rows]),
+        DenseFrame(state, given.catalogue, lambda rows: retriever.vectors[rows], relation, weight),
         heads,
         settings.seen_actions,
         settings.storage.history_length,

@@ -63,12 +63,13 @@ def _history(dim: int, batch: int, steps: int) -> dict[str, Tensor]:
 
 
 def export_user_tower(tower: UserTower, dim: int, path: Path) -> None:
-    """Write the user tower; batch, steps and tokens may vary."""
+    """Write the user tower; batch, steps and tokens may vary. The graph reads ages only where the tower does."""
     inputs = _history(dim, 2, 3) | {
+        "age": torch.zeros(2, 3),
         "user_token": torch.zeros(2, 4, dtype=torch.int64),
         "user_weight": torch.zeros(2, 4),
     }
-    axes = {name: {0: "batch", 1: "steps"} for name in ("item", "action", "gap", "mask")}
+    axes = {name: {0: "batch", 1: "steps"} for name in ("item", "action", "gap", "age", "mask")}
     axes |= {name: {0: "batch", 1: "tokens"} for name in ("user_token", "user_weight")}
     _export(tower, inputs, ["user_vector"], axes, path)
 

@@ -16,20 +16,40 @@ from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeSchema
 from slatewise.features.frame import NAMES
 from slatewise.features.state import CountedState
-from slatewise.index.build import build_index, measure_recall
+from slatewise.index.build import build_index, measure_recall, why_index
+from slatewise.models.item_item import ItemItem
 from slatewise.models.spectral import SpectralFactors
 from slatewise.ports.stores import Catalogue
 from slatewise.training.progress import Progress
 
 RANKER_HISTORY = 50
-RECALL_QUERIES = 500
+ATTRIBUTE_MAP = "attribute_map.npy"
+RECALL_QUERIES = 250
 RECALL_K = 100
+
+
+class NeighbourSchema(msgspec.Struct, frozen=True):
+    """How a bundle's neighbour lists are read: see `models.item_item.ItemItem`."""
+
+    decay: float
+    last: int
+    weight: float
+
+
+class RidgeSchema(msgspec.Struct, frozen=True):
+    """What folding a history into ALS factors needs: see `models.least_squares.Ridge`."""
+
+    spectrum: tuple[float, ...]
+    others: int
+    unobserved: float
+    regularisation: float
+    exponent: float
 
 
 class BundleSchema(msgspec.Struct, frozen=True):
     """What the models of a bundle expect of the data: the contract between training and serving."""
 
-    kind: Literal["deep", "spectral"]
+    kind: Literal["deep", "spectral", "als"]
     dim: int
     history_length: int
     actions: tuple[str, ...]
@@ -43,6 +63,8 @@ class BundleSchema(msgspec.Struct, frozen=True):
     """The ranker's actions; empty where the bundle has no ranker."""
     ranker_history: int = RANKER_HISTORY
     features: tuple[str, ...] = NAMES
+    neighbours: NeighbourSchema | None = None
+    ridge: RidgeSchema | None = None
 
 
 @dataclass(slots=True)
@@ -53,6 +75,9 @@ class Learned:
     embeddings: Vectors
     vectors: Vectors
     queries: Vectors
+    lists: ItemItem | None = None
+    weight: float = 0.0
+    mapped: Vectors | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -70,18 +95,34 @@ def write_files(
     save_array(folder / "item_vectors.npy", learned.vectors.astype(np.float32))
     save_array(folder / "spectral_input.npy", factors.input)
     save_array(folder / "spectral_output.npy", factors.output)
+    if learned.mapped is not None:
+        save_array(folder / ATTRIBUTE_MAP, learned.mapped)
+    if learned.lists is not None:
+        save_array(folder / "neighbours_start.npy", learned.lists.start)
+        save_array(folder / "neighbours_item.npy", learned.lists.other)
+        save_array(folder / "neighbours_value.npy", learned.lists.value)
     (folder / "features").mkdir()
     state.save(folder / "features")
     progress.step("index", 0, 1)
     rows = np.flatnonzero([catalogue.exists(row) for row in range(learned.schema.n_items)]).astype(np.int64)
     vectors = learned.vectors[rows].astype(np.float32)
-    index = build_index(rows, vectors, settings.index)
+    # Half of the users choose how far a search goes, the others judge it.
+    queries = learned.queries[: 2 * RECALL_QUERIES : 2]
+    index = build_index(rows, vectors, settings.index, learned.queries[1 : 2 * RECALL_QUERIES : 2])
     (folder / "index").mkdir()
     index.save(folder / "index")
-    queries = learned.queries[:RECALL_QUERIES]
-    recall = measure_recall(index, rows, vectors, queries, RECALL_K) if len(queries) and rows.size else 1.0
-    learned.facts["index"] = {"kind": index.kind, "items": len(index), f"recall@{RECALL_K}": round(recall, 4)}
+    is_certain = index.is_exact or not len(queries) or not rows.size
+    recall = 1.0 if is_certain else measure_recall(index, rows, vectors, queries, RECALL_K)
+    learned.facts["index"] = {
+        "kind": index.kind,
+        "items": len(index),
+        f"recall@{RECALL_K}": round(recall, 4),
+        **why_index(index, settings.index),
+    }
     progress.step("index", 1, 1, f"{index.kind}, recall@{RECALL_K} {recall:.4f}")
+    if learned.lists is not None:
+        held = NeighbourSchema(learned.lists.decay, learned.lists.last, learned.weight)
+        learned.schema = msgspec.structs.replace(learned.schema, neighbours=held)
     (folder / "schema.json").write_bytes(msgspec.json.format(msgspec.json.encode(learned.schema)))
 
 

@@ -4,62 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 import torch
 
-from slatewise.domain.columns import Interactions
 from slatewise.domain.settings import TrainingSettings
 from slatewise.ports.clock import Clock
 from slatewise.training.checkpoint import Checkpoint
-from slatewise.training.material import Histories, Material
+from slatewise.training.material import Material
 from slatewise.training.progress import Progress
-from slatewise.training.retriever import Retriever, deep_retriever
+from slatewise.training.retriever import deep_retriever
+from slatewise.training.stream import kept_histories
 from slatewise.training.tower_modules import TwoTower
 from slatewise.training.tower_training import TowerData, TowerFit, TowerTrainer
-from slatewise.training.windows import pad_histories
+from slatewise.training.validation import Validation
 
 WARM_UP_STEPS_SHARE = 0.02
 FLOOR = 0.03
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """Held-back last items of some users: the judge of passes, never trained on."""
-
-    user: np.ndarray
-    rows: np.ndarray
-    action: np.ndarray
-    gap: np.ndarray
-    target: np.ndarray
-    seen: list[np.ndarray]
-
-    @staticmethod
-    def of(known: Interactions, held: Interactions, length: int) -> Validation:
-        """Pair each held interaction with its user's history in *known*, newest *length* interactions."""
-        histories = Histories.of(known)
-        at = np.searchsorted(histories.user, held.user)
-        found = (at < len(histories)) & (histories.user[np.minimum(at, len(histories) - 1)] == held.user)
-        past = [histories.history(i) for i in at[found].tolist()]
-        rows, action, gap = pad_histories(past, length)
-        return Validation(held.user[found], rows, action, gap, held.item[found], [h.row for h in past])
-
-    def ndcg(self, retriever: Retriever, material: Material, k: int = 10) -> float:
-        """Return NDCG@k over the whole catalogue, the user's history left out."""
-        gains: list[np.ndarray] = []
-        for lo in range(0, len(self.user), 256):
-            part = slice(lo, lo + 256)
-            bag = material.user_bags(self.user[part])
-            user = retriever.encode(self.rows[part], self.action[part], self.gap[part], bag)
-            score = user @ retriever.vectors.T
-            target = self.target[part]
-            right = score[np.arange(len(target)), target]
-            for i, seen in enumerate(self.seen[part]):
-                score[i, seen] = -np.inf
-            rank = (score > right[:, None]).sum(1)
-            gains.append(np.where(rank < k, 1.0 / np.log2(rank + 2.0), 0.0))
-        return float(np.concatenate(gains).mean()) if gains else 0.0
 
 
 def fit_towers(
@@ -70,14 +32,30 @@ def fit_towers(
     checkpoint: Checkpoint | None,
     clock: Clock,
     progress: Progress,
+    work: Path | None = None,
+    watch: Callable[[int, float], None] | None = None,
 ) -> TowerFit:
     """Train until the passes, the minutes or the patience are used up; return the towers of the best pass.
 
     The rate follows a cosine over whichever budget ends first, so a run cut by time still anneals. A run that was
-    interrupted goes on from *checkpoint* after its last whole pass, the time it had spent counted in.
+    interrupted goes on from *checkpoint* after its last whole pass, the time it had spent counted in. With a folder
+    *work*, many interactions are streamed from a file in it: see `training.stream_from`. *watch* is told each pass and
+    its NDCG@10, and may raise to give up.
     """
-    data = TowerData(material)
-    trainer = TowerTrainer(model, data, settings)
+    with kept_histories(material.interactions, work, settings.stream_from) as histories:
+        trainer = TowerTrainer(model, TowerData(material, histories), settings)
+        return _fit(trainer, validation, checkpoint, clock, progress, watch)
+
+
+def _fit(
+    trainer: TowerTrainer,
+    validation: Validation,
+    checkpoint: Checkpoint | None,
+    clock: Clock,
+    progress: Progress,
+    watch: Callable[[int, float], None] | None,
+) -> TowerFit:
+    model, material, settings = trainer.model, trainer.data.material, trainer.settings
     fit = TowerFit(model)
     best, best_state, spent_ms = -1.0, copy.deepcopy(model.state_dict()), 0.0
     resumed = checkpoint.load(trainer, fit) if checkpoint else None
@@ -99,8 +77,10 @@ def fit_towers(
             return settings.learning_rate * warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))
 
         loss = trainer.one_pass(rate)
-        ndcg = validation.ndcg(deep_retriever(model, material), material)
+        ndcg = validation.ndcg(deep_retriever(model, material).by_vectors(validation, material))
         fit.curve.append({"loss": math.nan if loss is None else loss, "ndcg@10": ndcg})
+        if watch is not None:
+            watch(epoch + 1, ndcg)
         if ndcg > best:
             best, fit.best_epoch = ndcg, epoch + 1
             best_state = copy.deepcopy(model.state_dict())
@@ -114,18 +94,25 @@ def fit_towers(
 
 
 def refresh_towers(
-    model: TwoTower, material: Material, settings: TrainingSettings, passes: int, clock: Clock, progress: Progress
+    model: TwoTower,
+    material: Material,
+    settings: TrainingSettings,
+    passes: int,
+    clock: Clock,
+    progress: Progress,
+    work: Path | None = None,
 ) -> None:
     """Let fitted towers see *material*, the newest interactions included, for a few passes at a falling small rate."""
-    trainer = TowerTrainer(model, TowerData(material), settings)
-    for epoch in range(passes):
+    with kept_histories(material.interactions, work, settings.stream_from) as histories:
+        trainer = TowerTrainer(model, TowerData(material, histories), settings)
+        for epoch in range(passes):
 
-        def rate(share: float, epoch: int = epoch) -> float:
-            done = (epoch + share) / passes
-            progress.step("refresh towers", done, 1.0)
-            return settings.learning_rate * 0.3 * (1 - done)
+            def rate(share: float, epoch: int = epoch) -> float:
+                done = (epoch + share) / passes
+                progress.step("refresh towers", done, 1.0)
+                return settings.learning_rate * 0.3 * (1 - done)
 
-        trainer.one_pass(rate)
+            trainer.one_pass(rate)
     progress.step("refresh towers", 1.0, 1.0)
 
 

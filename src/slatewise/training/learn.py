@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,10 +14,12 @@ from slatewise.domain.holdout import HoldoutMode, held_out
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeEncoder, fit_schema
 from slatewise.features.state import CountedState
-from slatewise.models.spectral import SpectralFactors, fit_spectral
 from slatewise.ports.clock import Clock
 from slatewise.training.files import BundleSchema, Learned, write_files
-from slatewise.training.material import Histories, Material, TrainingInput
+from slatewise.training.linear import choose_linear, fit_linear, without_lists
+from slatewise.training.linear_bundle import Base, learn_base
+from slatewise.training.material import Material, TrainingInput
+from slatewise.training.plan import cut, plan_of, positive_of
 from slatewise.training.progress import Progress
 
 SMALLEST = 20
@@ -42,21 +43,23 @@ def learn(
     start = clock.elapsed_ms()
     interactions = given.interactions.take(~held_out(given.interactions, holdout))
     _check(interactions, settings)
-    deep = _wants_deep(settings)
+    plan = plan_of(interactions, settings)
     rng = np.random.default_rng(settings.training.seed)
     material, schema = material_of(given, interactions, settings, holdout)
-    progress.step("matrix factorisation", 0, 1)
-    positive = np.isin(interactions.action, list(settings.positive_actions))
-    factors = fit_spectral(
-        interactions.user[positive], interactions.item[positive], material.n_items, settings.training.dim, rng
-    )
-    progress.step("matrix factorisation", 1, 1)
-    if deep:
+    parts = cut(material, plan, settings, rng)
+    dim, rank = settings.training.dim, settings.training.linear_rank
+    past = positive_of(parts.past)
+    if settings.training.lists == "off":
+        choice, past_factors = without_lists(past, material.n_items, dim, rng)
+    else:
+        choice, past_factors = choose_linear(past, parts.validation, rank, dim, rng, progress)
+    base = Base(choice, past_factors, fit_linear(positive_of(material), material.n_items, choice, dim, rng, progress))
+    if plan.towers or plan.ranker:
         from slatewise.training.deep import learn_deep
 
-        learned = learn_deep(given, material, factors, schema, settings, folder, work, clock, progress, rng)
+        learned = learn_deep(given, material, plan, parts, base, schema, settings, folder, work, clock, progress, rng)
     else:
-        learned = Learned(schema, factors.input, factors.output, _sample_vectors(factors, interactions, rng))
+        learned = learn_base(material, parts, base, schema, settings.training, rng)
     state = CountedState(settings.positive_actions)
     state.fold(interactions)
     learned.facts |= {
@@ -64,9 +67,21 @@ def learn(
         "users": int(np.unique(interactions.user).size),
         "items": material.n_items,
         "ordered": interactions.is_ordered,
+        "plan": plan.why,
+        "linear": {
+            "family": choice.family,
+            "decay": choice.decay,
+            "rank": choice.low_pass.rank,
+            "power": choice.low_pass.power,
+            "direct": choice.low_pass.direct,
+            "validation_ndcg@10": round(choice.ndcg, 4),
+            "options_tried": choice.tried,
+            "entries": int(base.fitted.lists.value.size),
+        },
+        "validation_users": len(parts.validation),
         "train_s": round((clock.elapsed_ms() - start) / 1000, 1),
     }
-    write_files(learned, factors, state, settings, given.catalogue, folder, progress)
+    write_files(learned, base.fitted.factors, state, settings, given.catalogue, folder, progress)
     return learned
 
 
@@ -77,14 +92,6 @@ def _check(interactions: Interactions, settings: Settings) -> None:
         )
     if not np.isin(interactions.action, list(settings.positive_actions)).any():
         raise TrainingError("no interaction has an action of positive weight: check [actions] in the settings")
-
-
-def _wants_deep(settings: Settings) -> bool:
-    mode = settings.training.deep
-    has_torch = importlib.util.find_spec("torch") is not None
-    if mode == "on" and not has_torch:
-        raise TrainingError("training.deep is on, but torch is not installed: pip install 'slatewise[train]'")
-    return mode != "off" and has_torch
 
 
 def material_of(
@@ -120,12 +127,3 @@ def material_of(
         counted=tuple(settings.action_names[i] for i in sorted(settings.positive_actions)),
     )
     return material, schema
-
-
-def _sample_vectors(factors: SpectralFactors, interactions: Interactions, rng: np.random.Generator) -> np.ndarray:
-    """Return unit user vectors of some users, to measure the index with."""
-    histories = Histories.of(interactions)
-    chosen = rng.choice(len(histories), min(500, len(histories)), replace=False)
-    vectors = np.stack([factors.input[histories.history(u).row].sum(0) for u in chosen.tolist()])
-    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(norm > 0, norm, 1.0)).astype(np.float32)

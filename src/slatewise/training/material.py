@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -60,9 +61,31 @@ class Material:
         )
 
 
+class HistoryChunks(Protocol):
+    """Everybody's interactions, handed out as whole histories, some at a time: what tower training goes over."""
+
+    @property
+    def size(self) -> int:
+        """The number of interactions."""
+        ...
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether most interactions carry a time: otherwise their order means nothing."""
+        ...
+
+    def counts(self, n_items: int) -> np.ndarray:
+        """Return how many interactions each item has, shape ``(n_items,)``."""
+        ...
+
+    def chunks(self, rng: np.random.Generator) -> Iterator[Histories]:
+        """Yield every history once; no user is in two chunks. *rng* decides the order of the chunks."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """Each user's interactions in a row: ``history(i)`` is that of ``user[i]``, oldest first."""
+    """Each user's interactions in a row: ``history(i)`` is that of ``user[i]``, oldest first. One chunk, in memory."""
 
     user: np.ndarray
     start: np.ndarray
@@ -70,9 +93,27 @@ class Histories:
 
     @staticmethod
     def of(interactions: Interactions) -> Histories:
-        ordered = interactions.take(history_order(interactions))
-        user, start = np.unique(ordered.user, return_index=True)
-        return Histories(user, np.append(start, len(ordered)), ordered)
+        return Histories.of_ordered(interactions.take(history_order(interactions)))
+
+    @staticmethod
+    def of_ordered(ordered: Interactions) -> Histories:
+        """Return the histories in interactions that are in `history_order` already."""
+        start = np.flatnonzero(np.diff(ordered.user, prepend=-1))
+        return Histories(ordered.user[start], np.append(start, len(ordered)), ordered)
+
+    @property
+    def size(self) -> int:
+        return len(self.ordered)
+
+    @property
+    def is_ordered(self) -> bool:
+        return self.ordered.is_ordered
+
+    def counts(self, n_items: int) -> np.ndarray:
+        return np.bincount(self.ordered.item, minlength=n_items)
+
+    def chunks(self, rng: np.random.Generator) -> Iterator[Histories]:
+        yield self
 
     def __len__(self) -> int:
         return int(self.user.size)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from slatewise.features.sequences import GAP_BUCKETS
-from slatewise.training.blocks import PointwiseAttention
+from slatewise.training.blocks import HIDDEN, PointwiseAttention
 
 CROSS_RANK = 32
 CROSS_LAYERS = 2
-HIDDEN = (256, 128)
+MLP_WIDTHS = (256, 128)
 HEADS = 4
 SIDE = 32
 AFFINITY = 0
@@ -93,10 +93,10 @@ class RankerModule(nn.Module):
         width = 2 * features + 3 * SIDE + dim
         self.cross = CrossNetwork(width, CROSS_RANK, CROSS_LAYERS)
         self.mlp = nn.Sequential(
-            nn.Linear(width, HIDDEN[0]), nn.GELU(), nn.Dropout(dropout),
-            nn.Linear(HIDDEN[0], HIDDEN[1]), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(width, MLP_WIDTHS[0]), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(MLP_WIDTHS[0], MLP_WIDTHS[1]), nn.GELU(), nn.Dropout(dropout),
         )  # fmt: skip
-        self.heads = nn.Linear(width + HIDDEN[1], heads)
+        self.heads = nn.Linear(width + MLP_WIDTHS[1], heads)
         self.residual = nn.Parameter(torch.ones(heads))
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
@@ -131,7 +131,7 @@ class RankerModule(nn.Module):
         age = (mask.sum(1, keepdim=True).to(torch.int64) - 1 - place[None]).clamp(min=0)
         x = (self.history(item) + self.actions(action) + self.gaps(gap) + self.recency(age)) * mask[..., None]
         distance = (place[:, None] - place[None]).abs()
-        encoded: Tensor = self.block(x, mask[:, None, None, :], distance)
+        encoded: Tensor = self.block(x, (1.0 - mask[:, None, None, :]) * HIDDEN, distance)
         return encoded
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -61,13 +61,13 @@ class RankerData:
         if columns is not None:
             chosen = np.take_along_axis(chosen, columns, 1)
             feature = np.take_along_axis(feature, columns[..., None], 1)
-        held = torch.from_numpy((s.row[at] >= 0).astype(np.float32))
-        item = self._embeddings[torch.from_numpy(np.maximum(s.row[at], 0))] * held[..., None]
+        held = torch.from_numpy((s.past.row[at] >= 0).astype(np.float32))
+        item = self._embeddings[torch.from_numpy(np.maximum(s.past.row[at], 0))] * held[..., None]
         candidate = self._vectors[torch.from_numpy(np.maximum(chosen, 0))]
         return (
             item,
-            torch.from_numpy(s.action[at]),
-            torch.from_numpy(s.gap[at]),
+            torch.from_numpy(s.past.action[at]),
+            torch.from_numpy(s.past.gap[at]),
             held,
             torch.from_numpy(s.vector[at]),
             candidate,

@@ -17,7 +17,7 @@ from slatewise.domain.query import Query, Resolved, UserState
 from slatewise.ports.features import FeatureFrame, FeatureState
 from slatewise.training.moments import Moment
 from slatewise.training.progress import Progress
-from slatewise.training.windows import pad_histories
+from slatewise.training.windows import Padded, pad_histories
 
 CHUNK = 256
 
@@ -27,14 +27,12 @@ class Slates:
     """Padded training slates: l slates of up to k candidates, histories of up to t steps.
 
     ``candidate`` int64 ``(l, k)`` rows, -1 = padding; ``feature`` ``(l, k, f)``; ``label`` bool ``(l, k, heads)``;
-    ``position`` int64 ``(l, k)``, -1 where the place was not shown; histories as in `windows.Batch`, ``(l, t)``.
+    ``position`` int64 ``(l, k)``, -1 where the place was not shown; ``past`` the histories ``(l, t)``.
     """
 
     user: np.ndarray
     vector: Vectors
-    row: np.ndarray
-    action: np.ndarray
-    gap: np.ndarray
+    past: Padded
     candidate: np.ndarray
     feature: np.ndarray
     label: np.ndarray
@@ -132,6 +130,6 @@ def _padded(
         candidate[i, :n], feature[i, :n], label[i, :n] = candidates.row, frame, labels
         if moments[i].shown is not None:
             position[i, :n] = np.arange(n)
-    row, action, gap = pad_histories([m.history for m in moments], length)
+    past = pad_histories([m.history for m in moments], length)
     user = np.array([m.user for m in moments], np.int64)
-    return Slates(user, vectors, row, action, gap, candidate, feature, label, position)
+    return Slates(user, vectors, past, candidate, feature, label, position)

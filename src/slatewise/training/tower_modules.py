@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slatewise.features.sequences import GAP_BUCKETS
-from slatewise.training.blocks import PointwiseAttention
+from slatewise.ports.models import UNKNOWN_AGE
+from slatewise.training.blocks import HIDDEN, PointwiseAttention, TimeBias
+from slatewise.training.dropout import Dropout
 
 INIT_STD = 0.02
 
@@ -35,10 +37,13 @@ class ItemTower(nn.Module):
 
 
 class UserTower(nn.Module):
-    """Reads a history behind a learned start step, so an empty history has a vector too. No per-user parameters."""
+    """Reads a history behind a learned start step, so an empty history has a vector too. No per-user parameters.
+
+    *timed* towers also attend by the time between steps; for data whose times are instants.
+    """
 
     def __init__(
-        self, dim: int, actions: int, tokens: int, length: int, layers: int, heads: int, dropout: float
+        self, dim: int, actions: int, tokens: int, length: int, layers: int, heads: int, dropout: float, timed: bool
     ) -> None:
         super().__init__()
         self.length = length + 1
@@ -50,13 +55,24 @@ class UserTower(nn.Module):
         for embedding in (self.actions, self.gaps, self.tokens):
             nn.init.normal_(embedding.weight, std=INIT_STD / 2)
         self.blocks = nn.ModuleList(PointwiseAttention(dim, heads, self.length, dropout) for _ in range(layers))
+        self.time_bias = TimeBias(heads) if timed else None
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def steps(
-        self, item: Tensor, action: Tensor, gap: Tensor, mask: Tensor, user_token: Tensor, user_weight: Tensor
+        self,
+        item: Tensor,
+        action: Tensor,
+        gap: Tensor,
+        age: Tensor,
+        mask: Tensor,
+        user_token: Tensor,
+        user_weight: Tensor,
     ) -> Tensor:
-        """Return the user vector after each step, ``(b, 1 + t, d)``: position 0 is before any interaction."""
+        """Return the user vector after each step, ``(b, 1 + t, d)``: position 0 is before any interaction.
+
+        Ages are compared with each other only, so a training window may count them from its own end.
+        """
         b, t, d = item.shape
         x = (item + self.actions(action) + self.gaps(gap)) * mask[..., None]
         x = torch.cat([self.start.expand(b, 1, d), x], 1) + self.positions[: t + 1]
@@ -64,16 +80,26 @@ class UserTower(nn.Module):
         x = self.dropout(x + about[:, None])
         place = torch.arange(t + 1, device=item.device)
         distance = (place[:, None] - place[None]).clamp(min=0)
-        keep = (place[:, None] >= place[None]).to(x.dtype)
+        hidden = torch.where(place[:, None] >= place[None], 0.0, HIDDEN)
+        time_bias = None
+        if self.time_bias is not None:
+            time_bias = self.time_bias(functional.pad(age, (1, 0), value=UNKNOWN_AGE))
         for block in self.blocks:
-            x = block(x, keep, distance)
+            x = block(x, hidden, distance, time_bias)
         return functional.normalize(self.norm(x), dim=-1)
 
     def forward(
-        self, item: Tensor, action: Tensor, gap: Tensor, mask: Tensor, user_token: Tensor, user_weight: Tensor
+        self,
+        item: Tensor,
+        action: Tensor,
+        gap: Tensor,
+        age: Tensor,
+        mask: Tensor,
+        user_token: Tensor,
+        user_weight: Tensor,
     ) -> Tensor:
         """Return the vector after the last interaction of each history, ``(b, d)``. Histories are right-padded."""
-        steps = self.steps(item, action, gap, mask, user_token, user_weight)
+        steps = self.steps(item, action, gap, age, mask, user_token, user_weight)
         last = mask.sum(1).to(torch.int64)
         return torch.gather(steps, 1, last[:, None, None].expand(-1, 1, steps.shape[2])).squeeze(1)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 from slatewise.domain.settings import TrainingSettings
 from slatewise.models.spectral import SpectralFactors
 from slatewise.ports.models import Bag
-from slatewise.training.material import Histories, Material
+from slatewise.training.contrast import contrast
+from slatewise.training.material import Histories, HistoryChunks, Material
+from slatewise.training.moments import is_replayable
 from slatewise.training.negatives import NegativeSampler
+from slatewise.training.row_adam import RowAdam
 from slatewise.training.tower_modules import INIT_STD, ItemTower, TwoTower, UserTower
-from slatewise.training.windows import Batch, batches
+from slatewise.training.windows import Batch, Padded, batches
 
 SPARSE_FROM = 20_000
 """Catalogue size from which id embeddings get sparse updates: dense Adam over big tables is mostly wasted."""
@@ -35,16 +39,23 @@ class TowerFit:
 
 
 class TowerData:
-    """A material as tensors, made once: bags of every item with id 0 in front, and popularity for the negatives."""
+    """A material as tensors, made once: bags of every item with id 0 in front.
 
-    def __init__(self, material: Material) -> None:
+    *histories* are what a pass goes over; without any, those of the material's interactions, in memory.
+    """
+
+    def __init__(self, material: Material, histories: HistoryChunks | None = None) -> None:
         self.material = material
+        self._histories = histories
         blank = np.zeros((1, material.items.token.shape[1]))
         self.token = torch.from_numpy(np.vstack([blank.astype(np.int64), material.items.token]))
         self.weight = torch.from_numpy(np.vstack([blank.astype(np.float32), material.items.weight]))
-        self.has_attributes = (self.weight.sum(1) > 0).numpy()
-        self.histories = Histories.of(material.interactions)
-        self.counts = np.bincount(material.interactions.item, minlength=material.n_items)
+        self.has_attributes = (self.weight != 0).any(1).numpy()
+
+    @cached_property
+    def histories(self) -> HistoryChunks:
+        """What a pass goes over. Sorted when first asked for: encoding items needs no histories."""
+        return self._histories if self._histories is not None else Histories.of(self.material.interactions)
 
     def encode(self, model: TwoTower, known: Tensor) -> tuple[Tensor, Tensor]:
         """Return embedding and vector of the items with these ids (row + 1)."""
@@ -64,6 +75,7 @@ def new_towers(material: Material, factors: SpectralFactors, settings: TrainingS
         settings.layers,
         settings.heads,
         settings.dropout,
+        timed=is_replayable(material.interactions),
     )
     direction = torch.from_numpy(factors.output)
     norm = direction.norm(dim=1, keepdim=True)
@@ -81,34 +93,40 @@ class TowerTrainer:
         self.data = data
         self.settings = settings
         self.rng = np.random.default_rng(settings.seed)
-        self.negatives = NegativeSampler(data.counts, settings.negatives)
+        self.negatives = NegativeSampler(data.histories.counts(data.material.n_items), settings.negatives)
         sparse = [p for p in (model.item.ids.weight,) if model.item.ids.sparse]
         dense = [p for p in model.parameters() if not any(p is s for s in sparse)]
-        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, weight_decay=0.0, betas=(0.9, 0.98))]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(dense, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+        ]
         if sparse:
-            self.optimisers.append(torch.optim.SparseAdam(sparse, betas=(0.9, 0.98)))
+            self.optimisers.append(RowAdam(sparse, betas=(0.9, 0.98)))
 
     def one_pass(self, rate: Callable[[float], float | None]) -> float | None:
         """Go over all histories once; *rate* maps the share of the pass done to a learning rate, None to stop.
 
         Returns the mean loss, None when stopped before the end.
         """
-        settings, data = self.settings, self.data
-        ordered = data.material.interactions.is_ordered
-        total = max(1, len(data.material.interactions))
+        total = max(1, self.data.histories.size)
         done, losses = 0, []
         self.model.train()
-        for batch in batches(
-            data.histories, data.material.positive, settings.history_length, settings.batch_size, ordered, self.rng
-        ):
+        for batch in self.batches():
             lr = rate(min(1.0, done / total))
             if lr is None:
                 return None
-            losses.append(self._update(batch, lr))
+            losses.append(self.update(batch, lr))
             done += int((batch.row >= 0).sum())
         return float(np.mean(losses)) if losses else 0.0
 
-    def _update(self, batch: Batch, lr: float) -> float:
+    def batches(self) -> Iterator[Batch]:
+        """Yield one pass over all histories."""
+        settings, histories = self.settings, self.data.histories
+        shape = (settings.history_length, settings.batch_size)
+        for chunk in histories.chunks(self.rng):
+            yield from batches(chunk, self.data.material.positive, *shape, histories.is_ordered, self.rng)
+
+    def update(self, batch: Batch, lr: float) -> float:
+        """Take one step at the learning rate *lr*; return the batch's loss before it."""
         loss = self._loss(batch)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -129,25 +147,35 @@ class TowerTrainer:
         known = np.where((self.rng.random(distinct.size) < ID_DROPOUT) & data.has_attributes[distinct], 0, distinct)
         picked = torch.from_numpy(distinct)
         embedding, vector = self.model.item(torch.from_numpy(known), data.token[picked], data.weight[picked])
-        at = torch.from_numpy(place[: batch.row.size].reshape(batch.row.shape))
+        at = place[: batch.row.size].reshape(batch.row.shape)
         bag = data.material.user_bags(batch.user)
         steps = self.model.user.steps(
-            embedding[at[:, :-1]],
+            # Flat index_select: its way back costs a third of that of `embedding[at]`.
+            embedding.index_select(0, torch.from_numpy(at[:, :-1].ravel())).view(*at[:, :-1].shape, -1),
             torch.from_numpy(batch.action[:, :-1]),
             torch.from_numpy(batch.gap[:, :-1]),
+            torch.from_numpy(batch.age[:, :-1]),
             torch.from_numpy((batch.row[:, :-1] >= 0).astype(np.float32)),
             torch.from_numpy(bag.token),
             torch.from_numpy(bag.weight),
         )
-        wanted = torch.from_numpy(batch.wanted)
-        user, target = steps[wanted], at[wanted]
-        others = torch.from_numpy(place[batch.row.size :])
-        right = (user * vector[target]).sum(-1) / temperature
-        # logQ correction (Bengio & Senecal 2008; Yi et al., RecSys 2019): each negative stands for 1 / expected count.
-        wrong = user @ vector[others].T / temperature - torch.from_numpy(log_expected)
-        wrong = wrong.masked_fill(others[None] == target[:, None], -1e9)
-        loss: Tensor = torch.logsumexp(torch.cat([right[:, None], wrong], 1), 1) - right
-        return loss.mean()
+        wanted = np.flatnonzero(batch.wanted)
+        target, others = place[wanted], place[batch.row.size :]
+        return contrast(
+            steps.flatten(0, 1).index_select(0, torch.from_numpy(wanted)),
+            vector.index_select(0, torch.from_numpy(target)),
+            vector.index_select(0, torch.from_numpy(others)),
+            torch.from_numpy(log_expected),
+            torch.from_numpy(_clashes(target, others)),
+            temperature,
+        )
+
+
+def _clashes(target: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the (example, negative) pairs that are one item, ``(c, 2)``. Negatives are distinct and ascending."""
+    at = np.minimum(np.searchsorted(others, target), others.size - 1)
+    example = np.flatnonzero(others[at] == target)
+    return np.stack([example, at[example]], 1)
 
 
 @torch.no_grad()
@@ -160,16 +188,15 @@ def item_arrays(model: TwoTower, data: TowerData) -> tuple[np.ndarray, np.ndarra
 
 
 @torch.no_grad()
-def user_vectors(
-    model: TwoTower, embeddings: np.ndarray, rows: np.ndarray, action: np.ndarray, gap: np.ndarray, bag: Bag
-) -> np.ndarray:
-    """Return the vectors after right-padded histories ``(b, t)`` (row -1 = padding); shape ``(b, d)``."""
+def user_vectors(model: TwoTower, embeddings: np.ndarray, past: Padded, bag: Bag) -> np.ndarray:
+    """Return the vectors after these histories; shape ``(b, d)``."""
     model.eval()
-    held = rows >= 0
+    held = past.row >= 0
     vector: Tensor = model.user(
-        torch.from_numpy(embeddings[np.maximum(rows, 0)] * held[..., None]),
-        torch.from_numpy(action),
-        torch.from_numpy(gap),
+        torch.from_numpy(embeddings[np.maximum(past.row, 0)] * held[..., None]),
+        torch.from_numpy(past.action),
+        torch.from_numpy(past.gap),
+        torch.from_numpy(past.age),
         torch.from_numpy(held.astype(np.float32)),
         torch.from_numpy(bag.token),
         torch.from_numpy(bag.weight),

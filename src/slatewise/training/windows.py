@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from slatewise.domain.history import History
-from slatewise.features.sequences import gap_buckets
+from slatewise.features.sequences import ages, gap_buckets
+from slatewise.ports.models import UNKNOWN_AGE
 from slatewise.training.material import Histories
+
+FILL = 0.75
+"""Steps of a batch, of ``batch_size`` windows of full length: with the default, 24 of those or many more short ones."""
+
+MOST_WINDOWS = 32
+"""Windows of a batch at most, in batch sizes: bounds what very short histories put into one step."""
+
+SPREAD = 0.1
+"""How much longer a window may seem when windows are sorted by length: mixes batches anew at little padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +33,38 @@ class Batch:
     row: np.ndarray
     action: np.ndarray
     gap: np.ndarray
+    age: np.ndarray
     wanted: np.ndarray
 
 
-def pad_histories(histories: Sequence[History], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows (-1 = padding), actions and gap buckets of the newest *length* steps; ``(n, t)`` each, t >= 1."""
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """Right-padded histories, ``(n, t)`` each, t >= 1: rows (-1 = padding), actions, gap buckets, ages in seconds."""
+
+    row: np.ndarray
+    action: np.ndarray
+    gap: np.ndarray
+    age: np.ndarray
+
+    def take(self, at: slice | np.ndarray) -> Padded:
+        """Return the chosen histories."""
+        return Padded(*(getattr(self, f.name)[at] for f in fields(self)))
+
+
+def pad_histories(histories: Sequence[History], length: int) -> Padded:
+    """Return the newest *length* steps of each history."""
     width = max(1, max((min(len(h), length) for h in histories), default=1))
     row = np.full((len(histories), width), -1, np.int64)
     action = np.zeros((len(histories), width), np.int64)
     gap = np.zeros((len(histories), width), np.int64)
+    age = np.full((len(histories), width), UNKNOWN_AGE, np.float32)
     for i, history in enumerate(histories):
         recent = history.last(length)
         row[i, : len(recent)] = recent.row
         action[i, : len(recent)] = recent.action
         gap[i, : len(recent)] = gap_buckets(recent.at)
-    return row, action, gap
+        age[i, : len(recent)] = ages(recent.at)
+    return Padded(row, action, gap, age)
 
 
 def batches(
@@ -51,11 +78,11 @@ def batches(
     """Yield one pass over the histories: windows of up to *length* + 1 steps, similar lengths together.
 
     Long histories are cut at a random phase, so no step is always the first of its window. Unordered histories are
-    shuffled anew, so that no order can be learned. About ``batch_size * length`` steps go into one batch.
+    shuffled anew, so that no order can be learned. About ``FILL * batch_size * length`` steps go into one batch.
     """
     starts, ends = _window_borders(histories, length + 1, rng)
     size = ends - starts
-    order = np.argsort(size + rng.random(size.size) * 0.2 * length, kind="stable")
+    order = np.argsort(size * (1.0 + SPREAD * rng.random(size.size)), kind="stable")
     groups = _groups(size[order], batch_size, length + 1)
     for group in rng.permutation(len(groups)):
         chosen = order[groups[group]]
@@ -63,28 +90,28 @@ def batches(
 
 
 def _window_borders(histories: Histories, longest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    starts: list[int] = []
-    ends: list[int] = []
-    for lo, hi in zip(histories.start[:-1].tolist(), histories.start[1:].tolist(), strict=True):
-        if hi - lo < 2:
-            continue
-        # Half of the passes end windows at the newest interaction, half at a random phase before it.
-        phase = int(rng.integers(0, longest)) if hi - lo > longest and rng.random() < 0.5 else 0
-        for end in range(hi - phase, lo, -longest):
-            if end - lo >= 2:
-                starts.append(max(lo, end - longest))
-                ends.append(end)
-    return np.array(starts, np.int64), np.array(ends, np.int64)
+    lo, hi = histories.start[:-1], histories.start[1:]
+    lo, hi = lo[hi - lo >= 2], hi[hi - lo >= 2]
+    # Half of the passes end windows at the newest interaction, half at a random phase before it.
+    is_shifted = (hi - lo > longest) & (rng.random(lo.size) < 0.5)
+    last = hi - np.where(is_shifted, rng.integers(0, longest, lo.size), 0)
+    cuts = -(-(last - lo) // longest)
+    lo = np.repeat(lo, cuts)
+    end = np.repeat(last, cuts) - longest * (np.arange(lo.size) - np.repeat(np.cumsum(cuts) - cuts, cuts))
+    start = np.maximum(lo, end - longest)
+    # A single step left over at the old end has nothing to read: it is left out.
+    kept = end - start >= 2
+    return start[kept], end[kept]
 
 
 def _groups(size: np.ndarray, batch_size: int, longest: int) -> list[slice]:
-    """Cut sorted windows into groups of about equal numbers of steps, at most eight batch sizes of windows."""
+    """Cut nearly sorted windows into groups of about equal numbers of steps, padding counted in."""
     groups: list[slice] = []
     lo = 0
     while lo < size.size:
-        hi = min(lo + batch_size * 8, size.size)
-        while hi - lo > 1 and (hi - lo) * int(size[lo:hi].max()) > batch_size * longest:
-            hi = lo + max(1, (hi - lo) * 3 // 4)
+        width = np.maximum.accumulate(size[lo : lo + batch_size * MOST_WINDOWS])
+        steps = width * np.arange(1, width.size + 1)
+        hi = lo + max(1, int(np.searchsorted(steps, FILL * batch_size * longest, side="right")))
         groups.append(slice(lo, hi))
         lo = hi
     return groups
@@ -113,5 +140,4 @@ def _batch(
     # Wanting the item that was touched just now teaches nothing but echo.
     wanted = held & np.isin(action, list(positive)) & (row != before)
     user = source.user[starts]
-    gap = np.stack([gap_buckets(times) for times in at])
-    return Batch(user, row, action, gap, wanted)
+    return Batch(user, row, action, gap_buckets(at), ages(at), wanted)

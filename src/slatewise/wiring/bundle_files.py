@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,19 +11,24 @@ import numpy as np
 from slatewise.bundles.arrays import load_array
 from slatewise.bundles.vocabulary import check_vocabulary, load_vocabulary
 from slatewise.domain.errors import BundleError
+from slatewise.domain.ids import Vectors
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeEncoder
 from slatewise.features.frame import NAMES
 from slatewise.features.state import CountedState
+from slatewise.index.audit import audited
 from slatewise.index.load import load_index
+from slatewise.models.als_towers import AlsItemTower, AlsUserTower
+from slatewise.models.item_item import ItemItem
+from slatewise.models.least_squares import Ridge
 from slatewise.models.ranker import OnnxRanker
 from slatewise.models.spectral import SpectralFactors
 from slatewise.models.spectral_towers import SpectralItemTower, SpectralUserTower
 from slatewise.models.towers import OnnxItemTower, OnnxUserTower
 from slatewise.ports.models import ItemTower, UserTower
 from slatewise.ports.stores import Catalogue
-from slatewise.serving.live import LiveBundle, Models
-from slatewise.training.files import BundleSchema, read_schema
+from slatewise.serving.live import LiveBundle, Models, Neighbours
+from slatewise.training.files import ATTRIBUTE_MAP, BundleSchema, read_schema
 
 
 def open_schema(folder: Path) -> BundleSchema:
@@ -45,7 +51,13 @@ def open_factors(folder: Path, schema: BundleSchema) -> SpectralFactors:
     return SpectralFactors(source, output, np.ones(schema.dim, np.float32))
 
 
-def open_bundle(folder: Path, schema: BundleSchema, settings: Settings, catalogue: Catalogue) -> LiveBundle:
+def open_bundle(
+    folder: Path,
+    schema: BundleSchema,
+    settings: Settings,
+    catalogue: Catalogue,
+    tell_recall: Callable[[float], None],
+) -> LiveBundle:
     """Return the bundle as it was trained; what the log holds since then is not folded yet.
 
     Raises BundleError where any part does not fit the schema, or the vocabulary does not fit the catalogue.
@@ -58,7 +70,9 @@ def open_bundle(folder: Path, schema: BundleSchema, settings: Settings, catalogu
     missing = [name for name in schema.counted if name not in names]
     if missing:
         raise BundleError(f"{folder.name} counts actions that the settings no longer declare: {', '.join(missing)}")
-    user_tower, item_tower = _towers(folder, schema)
+    embeddings = load_array(folder / "item_embeddings.npy", dtype=np.float32, shape=shape)
+    vectors = load_array(folder / "item_vectors.npy", dtype=np.float32, shape=shape)
+    user_tower, item_tower = _towers(folder, schema, embeddings, vectors)
     return LiveBundle(
         bundle=folder.name,
         models=Models(
@@ -73,16 +87,34 @@ def open_bundle(folder: Path, schema: BundleSchema, settings: Settings, catalogu
             trained_items=schema.n_items,
             reads_order=schema.kind == "deep",
         ),
-        index=load_index(folder / "index", settings.index),
+        index=audited(load_index(folder / "index", settings.index), settings.index, tell_recall),
         state=CountedState.load(folder / "features", [names.index(name) for name in schema.counted]),
-        embeddings=load_array(folder / "item_embeddings.npy", dtype=np.float32, shape=shape),
-        vectors=load_array(folder / "item_vectors.npy", dtype=np.float32, shape=shape),
+        embeddings=embeddings,
+        vectors=vectors,
         action_names=names,
+        neighbours=open_neighbours(folder, schema),
     )
 
 
-def _towers(folder: Path, schema: BundleSchema) -> tuple[UserTower, ItemTower]:
+def open_neighbours(folder: Path, schema: BundleSchema) -> Neighbours | None:
+    """Return the bundle's neighbour lists with their weight, None where it has none."""
+    held = schema.neighbours
+    if held is None:
+        return None
+    start = load_array(folder / "neighbours_start.npy", dtype=np.int64, shape=(schema.n_items + 1,))
+    entries = (int(start[-1]),)
+    other = load_array(folder / "neighbours_item.npy", dtype=np.int32, shape=entries)
+    value = load_array(folder / "neighbours_value.npy", dtype=np.float32, shape=entries)
+    return Neighbours(ItemItem(start, other, value, held.decay, held.last), held.weight)
+
+
+def _towers(folder: Path, schema: BundleSchema, embeddings: Vectors, vectors: Vectors) -> tuple[UserTower, ItemTower]:
     if schema.kind == "deep":
         user, item = folder / "user_tower.onnx", folder / "item_tower.onnx"
         return OnnxUserTower(user, schema.dim), OnnxItemTower(item, schema.dim)
-    return SpectralUserTower(schema.dim), SpectralItemTower(open_factors(folder, schema))
+    if schema.ridge is not None:
+        held = msgspec.structs.asdict(schema.ridge) | {"spectrum": np.array(schema.ridge.spectrum, np.float32)}
+        return AlsUserTower(Ridge(**held)), AlsItemTower(vectors)
+    path = folder / ATTRIBUTE_MAP
+    mapped = load_array(path, dtype=np.float32, shape=(schema.items.tokens, 2 * schema.dim)) if path.exists() else None
+    return SpectralUserTower(schema.dim), SpectralItemTower(embeddings, vectors, mapped)

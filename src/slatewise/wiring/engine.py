@@ -55,8 +55,10 @@ class Engine:
         registry: FolderRegistry,
         clock: Clock,
         rng: np.random.Generator,
+        tell_recall: Callable[[float], None],
     ) -> None:
         self._settings = settings
+        self._tell_recall = tell_recall
         self._log = log
         self._catalogue = catalogue
         self._users = users
@@ -120,7 +122,7 @@ class Engine:
             settings = replace(settings, serving=replace(settings.serving, deadline_ms=deadline_ms))
         folder = self._registry.path(bundle)
         schema = open_schema(folder)
-        live = open_bundle(folder, schema, settings, self._catalogue)
+        live = open_bundle(folder, schema, settings, self._catalogue, self._tell_recall)
         if with_held_out and schema.holdout != "none":
             trained = self._log.interactions(0, schema.trained_to)
             live.fold(trained.take(held_out(trained, schema.holdout)))

@@ -41,11 +41,13 @@ from slatewise.telemetry.clock import SystemClock
 from slatewise.telemetry.impressions import ImpressionLog
 from slatewise.telemetry.metrics import Metrics
 from slatewise.training.progress import Progress, Silent
+from slatewise.training.tune import Tuned, tune
 from slatewise.wiring.engine import Engine
 from slatewise.wiring.evaluate_job import Split, evaluate_bundle
 from slatewise.wiring.import_job import ImportReport, Source, import_source
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
-from slatewise.wiring.train_job import Trained, read_input, train_bundle
+from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely
+from slatewise.wiring.tune_job import draw, save_best
 
 SETTINGS_FILE = "slatewise.toml"
 
@@ -114,7 +116,15 @@ class Home:
         self.registry = FolderRegistry(self.folders.bundles, self.clock)
         rng = np.random.default_rng()
         self._engine = Engine(
-            self.settings, self._log, self.catalogue, self._users, self._ingest, self.registry, self.clock, rng
+            self.settings,
+            self._log,
+            self.catalogue,
+            self._users,
+            self._ingest,
+            self.registry,
+            self.clock,
+            rng,
+            self.metrics.index_recall,
         )
         self._recommender = CachedRecommender(
             settings=self.settings,
@@ -216,6 +226,24 @@ class Home:
         if promote:
             self.promote(trained.bundle)
         return trained
+
+    def tune(
+        self, *, trials: int = 20, holdout: HoldoutMode = "none", save: bool = False, progress: Progress | None = None
+    ) -> Tuned:
+        """Try other settings of the towers, judged on held-back interactions; draws HOME/reports/tune.png.
+
+        Each trial has ``training.minutes``; trials of earlier calls count. *save* writes the best into HOME's settings
+        file, for the next time it is opened. Raises TrainingError without torch or optuna, ConfigError where the file
+        has training settings already.
+        """
+        self._ingest.catch_up()
+        wait_politely()
+        given = read_input(self._log, self.catalogue, self._users)
+        tuned = tune(given, self.settings, holdout, self.folders.training, trials, self.clock, progress or Silent())
+        draw(tuned, self.folders.reports / "tune.png")
+        if save:
+            save_best(tuned, self.path / SETTINGS_FILE)
+        return tuned
 
     def evaluate(
         self,

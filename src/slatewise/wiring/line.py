@@ -22,6 +22,7 @@ from slatewise.ranking.model_scorer import ModelScorer
 from slatewise.ranking.retrieval_scorer import RetrievalScorer
 from slatewise.reranking.compose import SlateReranker
 from slatewise.retrieval.any_available import AnyAvailableSource
+from slatewise.retrieval.blended import Blend
 from slatewise.retrieval.line_up import line_up
 from slatewise.retrieval.pinned import PinnedSource
 from slatewise.serving.live import LiveBundle
@@ -40,7 +41,9 @@ def build_line(
     rng: np.random.Generator,
 ) -> Recommender:
     """Return the recommender of one bundle. *folded* says up to which log offset all its views are."""
-    sources = line_up(live.index, live.state, catalogue, settings.retrieval)
+    held = live.neighbours
+    blend = Blend(held.relation, held.weight, live.vectors) if held is not None else None
+    sources = line_up(live.index, live.state, catalogue, settings.retrieval, blend)
     if settings.reranking.pins:
         sources.insert(0, PinnedSource(catalogue, settings.reranking.pins))
     plain = RetrievalScorer()
@@ -74,4 +77,10 @@ def _scorer(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: S
         return history, user, live.vectors(rows)
 
     weights = {name: action.weight for name, action in settings.actions.items()}
-    return ModelScorer(ranker, DenseFrame(live.state, catalogue, live.vectors), inputs, weights)
+    held = live.neighbours
+    frame = (
+        DenseFrame(live.state, catalogue, live.vectors)
+        if held is None
+        else DenseFrame(live.state, catalogue, live.vectors, held.relation, held.weight)
+    )
+    return ModelScorer(ranker, frame, inputs, weights)

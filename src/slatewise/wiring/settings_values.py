@@ -12,7 +12,14 @@ from slatewise.domain.settings import PinSettings
 from slatewise.wiring.settings_schema import SettingSpec, leaf_of
 
 AT_MOST = MappingProxyType(
-    {"reranking.diversity": 1, "reranking.exploration": 1, "training.dropout": 1, "http.port": 65_535}
+    {
+        "index.recall": 1,
+        "index.audit": 1,
+        "reranking.diversity": 1,
+        "reranking.exploration": 1,
+        "training.dropout": 1,
+        "http.port": 65_535,
+    }
 )
 """Upper bounds of the settings that have one."""
 
@@ -23,6 +30,7 @@ ABOVE_ZERO = frozenset(
         "index.connectivity",
         "index.expansion_add",
         "index.expansion_search",
+        "index.recall",
         "ranking.limit",
         "serving.max_size",
         "serving.deadline_ms",

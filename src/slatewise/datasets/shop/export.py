@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Mapping, Sequence
 from io import BufferedIOBase
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.csv as pacsv
 
 from slatewise.datasets.attributes import SEPARATOR
 from slatewise.datasets.dataset import Dataset
-from slatewise.domain.events import Attributes, AttributeValue
+from slatewise.domain.events import Attributes, AttributeValue, is_vector
 
 
 def write_shop(dataset: Dataset, folder: Path) -> None:
@@ -69,7 +70,7 @@ def _cell(value: AttributeValue | None) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, tuple):
-        return SEPARATOR.join(value)
+        return json.dumps(value) if is_vector(value) else SEPARATOR.join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else _number(value)
 
 

@@ -13,6 +13,7 @@ from slatewise.domain.columns import Interactions
 from slatewise.domain.ids import Rows
 from slatewise.evaluation.baselines.baseline import ScoreMatrix
 from slatewise.evaluation.baselines.sparse import dense_scores, weighted_histories
+from slatewise.models.interaction_matrix import interaction_matrix
 
 NEIGHBOURS = 200
 SHRINKAGE = 10.0
@@ -43,12 +44,7 @@ def fit_item_knn(
     A user's repeated interactions with an item count once. Sarwar et al., "Item-based collaborative filtering
     recommendation algorithms", WWW 2001; shrinkage after Bell and Koren, 2007.
     """
-    users, row = np.unique(training.user, return_inverse=True)
-    pairs = sp.csr_matrix(
-        (np.ones(len(training), np.float32), (row, training.item)), shape=(users.size, n_items), dtype=np.float32
-    )
-    pairs.sum_duplicates()
-    pairs.data[:] = 1.0
+    pairs = interaction_matrix(training.user, training.item, n_items)
     norm = np.sqrt(np.asarray(pairs.sum(0)).ravel()).astype(np.float32)
     by_item = pairs.T.tocsr()
     blocks = [

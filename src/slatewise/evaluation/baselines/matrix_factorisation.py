@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,18 +20,35 @@ class HistoryScorer(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchScorer(Protocol):
+    """A model that scores the catalogue for many histories at once."""
+
+    def scores(self, histories: Sequence[Rows]) -> ScoreMatrix:
+        """Return ``(len(histories), n)``, each row as `HistoryScorer.score` gives it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MatrixFactorisation:
-    """Scores through *model*; items beyond what it knows, and empty histories, get no opinion."""
+    """Scores through *model*, in one batch where it can; items beyond what it knows get no opinion.
 
-    model: HistoryScorer
+    Nor does anything for a history that is empty or means nothing to the model: all its scores are zero.
+    """
+
+    model: HistoryScorer | BatchScorer
     n_items: int
     name: str = "matrix_factorisation"
 
     def score(self, histories: Sequence[Rows]) -> ScoreMatrix:
         scores = np.full((len(histories), self.n_items), np.nan, np.float32)
-        for query, history in enumerate(histories):
-            if history.size:
-                known = self.model.score(history)[: self.n_items]
-                scores[query, : known.size] = known
+        told = [query for query, history in enumerate(histories) if history.size]
+        if told:
+            known = self._scores([histories[query] for query in told])[:, : self.n_items]
+            scores[told, : known.shape[1]] = np.where(known.any(1, keepdims=True), known, np.nan)
         return scores
+
+    def _scores(self, histories: Sequence[Rows]) -> ScoreMatrix:
+        if isinstance(self.model, BatchScorer):
+            return self.model.scores(histories)
+        return np.stack([self.model.score(history) for history in histories])
