@@ -5,11 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+
+import slatewise
+from slatewise.testing.worlds import walkers
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -21,10 +25,14 @@ SMALL = {
     "SLATEWISE_TRAINING__RANKER_LISTS": "400",
 }
 
+BRIEFLY = {"tune": " --trials 2 --minutes 0.05 --set training.deep=auto"}
+LINEAR = {"SLATEWISE_TRAINING__DEEP": "off"}
+"""The demo trains the deep models; the other examples need not wait for them again."""
 
-def environment() -> dict[str, str]:
+
+def environment(more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     inherited = dict(os.environ)  # noqa: TID251  a child process needs its PATH
-    return inherited | SMALL | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}"}
+    return inherited | SMALL | dict(more) | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}"}
 
 
 def commands(word: str) -> list[str]:
@@ -33,9 +41,9 @@ def commands(word: str) -> list[str]:
     return [line.split("  #")[0].strip() for line in text.splitlines() if line.startswith(word)]
 
 
-def run(command: str, folder: Path) -> str:
+def run(command: str, folder: Path, more: Mapping[str, str] = LINEAR) -> str:
     done = subprocess.run(
-        command, shell=True, cwd=folder, env=environment(), capture_output=True, timeout=170, check=False
+        command, shell=True, cwd=folder, env=environment(more), capture_output=True, timeout=170, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
     return done.stdout.decode()
@@ -65,7 +73,7 @@ def test_make_has_the_two_commands_and_they_set_up_what_they_need() -> None:
 
 
 def test_the_demo_runs_to_its_end_and_shows_what_it_promises(tmp_path: Path) -> None:
-    out = run("slatewise demo --home H --users 150 --items 200 --seconds 3", tmp_path)
+    out = run("slatewise demo --home H --users 150 --items 200 --seconds 3", tmp_path, {})
     for promise in (
         "imported",
         "is live",
@@ -81,9 +89,9 @@ def test_the_demo_runs_to_its_end_and_shows_what_it_promises(tmp_path: Path) -> 
 
 def test_the_commands_for_your_data_run_in_order(shop_folder: Path) -> None:
     lines = [line for line in commands("slatewise") if not line.startswith("slatewise serve")]
-    assert [line.split()[1] for line in lines] == ["import", "train", "evaluate"]
+    assert [line.split()[1] for line in lines] == ["import", "train", "tune", "evaluate"]
     for line in lines:
-        run(line, shop_folder)
+        run(line + BRIEFLY.get(line.split()[1], ""), shop_folder)
     figures = run("slatewise evaluate --home H --split last-item --json", shop_folder)
     assert '"ranked"' in figures
 
@@ -95,16 +103,21 @@ def test_the_python_example_runs(shop_folder: Path) -> None:
     script = shop_folder / "example.py"
     script.write_text(code)
     done = subprocess.run(
-        [sys.executable, str(script)], env=environment(), capture_output=True, timeout=170, check=False
+        [sys.executable, str(script)], env=environment(LINEAR), capture_output=True, timeout=170, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
     assert b"AnswerItem" in done.stdout
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_curl_examples_answer(home_copy: Path, serve: Callable[[Path], Any]) -> None:
-    server = serve(home_copy)
+def test_the_curl_examples_answer(tmp_path: Path, serve: Callable[[Path], Any]) -> None:
+    items, _, events = walkers(users=30)
+    with slatewise.open(tmp_path / "home", settings={"training.deep": "off"}) as home:
+        home.put_items(items)
+        home.record(events)
+        home.train()
+    server = serve(tmp_path / "home")
     server.http.put("/v1/items", json={"items": [{"item_id": "i42"}]})
     asked, posted = (line.replace("localhost:8080", f"127.0.0.1:{server.port}") for line in commands("curl"))
-    assert '"items":[{' in run(asked, home_copy)
-    assert '"accepted":1' in run(posted, home_copy)
+    assert '"items":[{' in run(asked, tmp_path)
+    assert '"accepted":1' in run(posted, tmp_path)

@@ -33,7 +33,7 @@ def test_bundles_without_deep_models_serve_what_they_say(world, factors: str, li
         home.record(known)
         facts = home.train().facts
         assert facts["kind"] == factors
-        assert facts["linear"]["family"] == "following"
+        assert (facts["linear"] or {}).get("family") == ("following" if lists == "auto" else None)
         found = hit_rate(home, last)
     with slatewise.open(tmp_path / "home", settings=settings) as home:
         assert hit_rate(home, last) == found, "a bundle read from disk answers alike"

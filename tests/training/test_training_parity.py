@@ -97,22 +97,28 @@ def test_exported_item_tower_equals_torch_and_unknown_items_are_their_attributes
     np.testing.assert_allclose(embedding[0], from_attributes, atol=1e-6)
 
 
-@pytest.mark.parametrize(("steps", "candidates"), [(1, 1), (12, 40), (5, 3)])
-def test_exported_ranker_equals_torch(tmp_path: object, steps: int, candidates: int) -> None:
+@pytest.fixture(scope="module")
+def ranker(tmp_path_factory: pytest.TempPathFactory) -> tuple[RankerModule, OnnxRanker]:
     torch.manual_seed(0)
     module = RankerModule(DIM, features=6, actions=3, heads=2, dropout=0.1, length=12)
     module.slope.copy_(torch.tensor([0.5, 2.0]))
-    path = tmp_path / "ranker.onnx"  # type: ignore[operator]
+    path = tmp_path_factory.mktemp("onnx") / "ranker.onnx"
     export_ranker(module, DIM, 6, path)
+    return module.eval(), OnnxRanker(path, ("click", "buy"))
+
+
+@pytest.mark.parametrize(("steps", "candidates"), [(1, 1), (12, 40), (5, 3)])
+def test_exported_ranker_equals_torch(ranker: tuple[RankerModule, OnnxRanker], steps: int, candidates: int) -> None:
+    module, exported = ranker
     rng = np.random.default_rng(candidates)
     history = random_history(1, steps, seed=steps)
     user = rng.standard_normal((1, DIM)).astype(np.float32)
     candidate = rng.standard_normal((candidates, DIM)).astype(np.float32)
     feature = rng.standard_normal((candidates, 6)).astype(np.float32)
     feature[0, 2] = np.nan
-    got = OnnxRanker(path, ("click", "buy")).predict(history, user, candidate, feature)
+    got = exported.predict(history, user, candidate, feature)
     with torch.no_grad():
-        logits = module.eval()(
+        logits = module(
             *tensors(history.item, history.action, history.gap, history.mask, user, candidate[None], feature[None])
         )
         expected = module.probabilities(logits)[0].numpy()

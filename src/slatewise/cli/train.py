@@ -57,9 +57,8 @@ def show(bundle: str, facts: dict[str, Any], live: bool) -> None:
     index = facts["index"]
     results.print(f"  index    {index['kind']} of {index['items']:,} items, recall@100 {index['recall@100']:.4f}")
     linear = facts["linear"]
-    results.print(
-        f"  lists    {linear['family']}, validation NDCG@10 {linear['validation_ndcg@10']:.4f}; {facts['plan']}"
-    )
+    lists = f"{linear['family']}, validation NDCG@10 {linear['validation_ndcg@10']:.4f}" if linear else "off"
+    results.print(f"  lists    {lists}; {facts['plan']}")
     for line in _retriever(facts.get("retriever")):
         results.print(line)
     ranker = facts.get("ranker")

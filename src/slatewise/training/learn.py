@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from slatewise.features.attributes import AttributeEncoder, fit_schema
 from slatewise.features.state import CountedState
 from slatewise.ports.clock import Clock
 from slatewise.training.files import BundleSchema, Learned, write_files
-from slatewise.training.linear import choose_linear, fit_linear, without_lists
+from slatewise.training.linear import LinearChoice, choose_linear, fit_linear, without_lists
 from slatewise.training.linear_bundle import Base, learn_base
 from slatewise.training.material import Material, TrainingInput
 from slatewise.training.plan import cut, plan_of, positive_of
@@ -68,21 +69,25 @@ def learn(
         "items": material.n_items,
         "ordered": interactions.is_ordered,
         "plan": plan.why,
-        "linear": {
-            "family": choice.family,
-            "decay": choice.decay,
-            "rank": choice.low_pass.rank,
-            "power": choice.low_pass.power,
-            "direct": choice.low_pass.direct,
-            "validation_ndcg@10": round(choice.ndcg, 4),
-            "options_tried": choice.tried,
-            "entries": int(base.fitted.lists.value.size),
-        },
+        "linear": None if settings.training.lists == "off" else _told(choice, base),
         "validation_users": len(parts.validation),
         "train_s": round((clock.elapsed_ms() - start) / 1000, 1),
     }
     write_files(learned, base.fitted.factors, state, settings, given.catalogue, folder, progress)
     return learned
+
+
+def _told(choice: LinearChoice, base: Base) -> dict[str, Any]:
+    return {
+        "family": choice.family,
+        "decay": choice.decay,
+        "rank": choice.low_pass.rank,
+        "power": choice.low_pass.power,
+        "direct": choice.low_pass.direct,
+        "validation_ndcg@10": round(choice.ndcg, 4),
+        "options_tried": choice.tried,
+        "entries": int(base.fitted.lists.value.size),
+    }
 
 
 def _check(interactions: Interactions, settings: Settings) -> None:
