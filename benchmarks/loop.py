@@ -1,6 +1,6 @@
 """Promise: an acknowledged event shapes the very next slate, in milliseconds. In-process, one thread, closed loop.
 
-    python benchmarks/loop.py --home HOME [--rounds 300]
+    python benchmarks/loop.py --home HOME [--rounds 300] [--set index.kind=hnsw]
 
 HOME needs a live bundle; it is copied first and left as it was. Prints a table, and one JSON line last: p50, p99 of an
 uncached slate, a cached one, a durable event, and event plus next slate; ``reflected`` counts the slates that reflect
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slatewise.wiring.home import Home
+from slatewise.cli.options import open_home
 
 
 def timed(call):
@@ -54,11 +54,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
     parser.add_argument("--json", action="store_true", help="print the JSON line only")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(shutil.copytree(given.home, Path(scratch) / "home"))
-        with Home(copy) as home:
+        with open_home(copy, given.set) as home:
             took, reflected = measure(home, given.rounds, np.random.default_rng(0))
             items = int(home.catalogue.available.sum())
     result = {

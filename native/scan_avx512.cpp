@@ -1,6 +1,6 @@
 // The kernel for AVX-512 with VNNI (Intel since Ice Lake, AMD since Zen 4). Only this file is compiled for it: no
 // library header may come after the pragma, or its inline functions would end up in programs for older processors.
-// Nothing is fetched ahead: the processor sees the stream by itself (measured: no gain, and losses when done wrongly).
+// What is scanned next is asked for by the search, which knows it.
 #include "kernel.h"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))

@@ -1,6 +1,7 @@
 // A search: the codes of some lists are scanned into a short list, whose exact products decide.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -10,6 +11,10 @@ namespace slatewise {
 namespace {
 
 constexpr int64_t WIDER = 4;
+constexpr size_t NEAREST = 32;      // lists that are scanned in order, so that the threshold rises early
+constexpr size_t THIN = 16;         // one list in so many tells where the score of the last one to scan lies
+constexpr int64_t SPARSE = 4;        // one block in so many tells how many rows of a list a filter permits
+constexpr int64_t AHEAD = 64;       // blocks of the next list that are fetched while a list is scanned
 constexpr float LOWEST = -std::numeric_limits<float>::infinity();
 
 struct Candidate {
@@ -24,15 +29,15 @@ struct Found {
 
 inline bool better(const Found& a, const Found& b) { return a.score != b.score ? a.score > b.score : a.row < b.row; }
 
-// Keeps at least the best `size` of what it is given: collects four times as many, then cuts back.
+// Keeps at least the best `size` of what it is given: collects twice as many, then cuts back.
 class Shortlist {
   public:
-    explicit Shortlist(int64_t size) : size_(static_cast<size_t>(size)) { kept_.reserve(4 * size_ + 64); }
+    explicit Shortlist(int64_t size) : size_(static_cast<size_t>(size)) { kept_.reserve(2 * size_ + 64); }
     float above = LOWEST;  // what a further candidate has to beat
 
     void add(float score, int32_t position) {
         kept_.push_back({score, position});
-        if (kept_.size() >= 4 * size_ + 64) cut();
+        if (kept_.size() >= 2 * size_ + 64) cut();
     }
     void cut() {
         if (kept_.size() <= size_) return;
@@ -85,10 +90,19 @@ struct Scan {
     }
 };
 
-// The lists from the most promising on. Only the first `sorted` are in order; more are put in order when asked for.
-std::vector<Found> rank_lists(const Lists& lists, const Query& query, float query_scale, float length,
-                              const Instructions& cpu) {
-    std::vector<Found> ranked(static_cast<size_t>(lists.count));
+// A list and what it promises for the query.
+struct Ranked {
+    float score;
+    int32_t list;
+};
+
+inline bool promises_more(const Ranked& a, const Ranked& b) { return a.score > b.score; }
+inline bool lies_before(const Ranked& a, const Ranked& b) { return a.list < b.list; }
+
+// Every list with what it promises, in no order.
+std::vector<Ranked> rank_lists(const Lists& lists, const Query& query, float query_scale, float length,
+                               const Instructions& cpu) {
+    std::vector<Ranked> ranked(static_cast<size_t>(lists.count));
     const int64_t blocks = (lists.count + LANES - 1) / LANES;
     Hit hits[CHUNK];
     for (int64_t b = 0; b < blocks; b += CHUNK) {
@@ -103,6 +117,29 @@ std::vector<Found> rank_lists(const Lists& lists, const Query& query, float quer
         }
     }
     return ranked;
+}
+
+// Bring the `count` lists of [from, end) that promise most to the front: the first few in order, the others in the order
+// in which they lie in memory.
+void select(std::vector<Ranked>& ranked, size_t from, size_t count) {
+    const auto begin = ranked.begin() + static_cast<std::ptrdiff_t>(from);
+    auto end = ranked.end();
+    const size_t all = ranked.size() - from;
+    if (count * 2 < all && all >= THIN * THIN) {
+        // Most lists can be left out by the look of a few.
+        std::vector<float> thin;
+        for (size_t l = from; l < ranked.size(); l += THIN) thin.push_back(ranked[l].score);
+        const auto about = thin.begin() + static_cast<std::ptrdiff_t>(std::min(thin.size() - 1, count * 5 / (4 * THIN) + 4));
+        std::nth_element(thin.begin(), about, thin.end(), std::greater<float>());
+        const float least = *about;
+        const auto rest = std::partition(begin, end, [least](const Ranked& one) { return one.score >= least; });
+        if (rest - begin >= static_cast<std::ptrdiff_t>(count)) end = rest;
+    }
+    const auto last = begin + static_cast<std::ptrdiff_t>(count);
+    if (last < end) std::nth_element(begin, last - 1, end, promises_more);
+    const auto nearest = begin + static_cast<std::ptrdiff_t>(std::min(NEAREST, count));
+    std::partial_sort(begin, nearest, last, promises_more);
+    std::sort(nearest, last, lies_before);
 }
 
 int64_t best_of(std::vector<Found>& found, int64_t k, int64_t* rows, float* scores) {
@@ -140,14 +177,23 @@ void fetch(const float* vector, int64_t dim) {
     for (int64_t d = 0; d < dim; d += 16) __builtin_prefetch(vector + d);
 }
 
-}  // namespace
+template <class T>
+void fetch(const T* line, const T* end) {
+    for (; line < end; line += 64 / sizeof(T)) __builtin_prefetch(line, 0, 2);
+}
 
-namespace {
+// Ask for the blocks of a list that is scanned next: lists are too short for the processor to see their streams.
+void fetch(const Segment& segment, int64_t first, int64_t end) {
+    const int64_t bytes = block_bytes(groups_of(segment.dim));
+    end = std::min(end, first + AHEAD);
+    fetch(segment.codes + first * bytes, segment.codes + end * bytes);
+    fetch(segment.scales + first * LANES, segment.scales + end * LANES);
+}
 
-// About how many allowed rows lie in these blocks: one lane of each is looked at.
+// About how many allowed rows lie in these blocks: one lane of some of them is looked at.
 int64_t allowed_in(const Segment& segment, const Allow& allow, int64_t first, int64_t end) {
     int64_t seen = 0;
-    for (int64_t b = first; b < end; ++b) seen += allow(segment.rows[b * LANES + b % LANES]);
+    for (int64_t b = first; b < end; b += SPARSE) seen += allow(segment.rows[b * LANES + b / SPARSE % LANES]) * std::min(SPARSE, end - b);
     return seen * LANES;
 }
 
@@ -177,12 +223,13 @@ int64_t search(const Shown& shown, const float* query, const Allow& allow, const
         if (static_cast<int64_t>(next) >= effort.probes && seen >= quota && shortlist.is_full()) break;
         if (next == sorted) {
             sorted = std::min(all, next == 0 ? static_cast<size_t>(std::max<int64_t>(effort.probes, 1)) : 2 * next);
-            const auto from = ranked.begin() + static_cast<std::ptrdiff_t>(next);
-            const auto to = ranked.begin() + static_cast<std::ptrdiff_t>(sorted);
-            std::nth_element(from, to - 1, ranked.end(), better);
-            std::sort(from, to, better);
+            select(ranked, next, sorted - next);
         }
-        const int64_t list = ranked[next].row;
+        if (next + 1 < sorted && ranked[next + 1].list != ranked[next].list + 1) {
+            const int64_t after = ranked[next + 1].list;
+            fetch(*shown.base, lists.offsets[after], lists.offsets[after + 1]);
+        }
+        const int64_t list = ranked[next].list;
         const int64_t first = lists.offsets[list], end = lists.offsets[list + 1];
         scan(*shown.base, first, end, both.base_positions, 0, shortlist);
         if (effort.quota > 0) seen += allowed_in(*shown.base, allow, first, end);

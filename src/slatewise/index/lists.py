@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from slatewise.domain.ids import Positions, Rows, Vectors
 from slatewise.index.kernel import kernel
@@ -83,12 +84,12 @@ def cluster(vectors: Vectors, lists: int, rng: np.random.Generator, threads: int
     centroids = directions[rng.choice(sample, lists, replace=sample < lists)].copy()
     for _ in range(ROUNDS if lists > 1 else 1):
         cells = assign(directions, centroids, threads)
-        order = np.argsort(cells, kind="stable")
-        used, start = np.unique(cells[order], return_index=True)
-        sums = np.add.reduceat(np.take(directions, order, axis=0), start, axis=0)
+        member = sp.csr_array((np.ones(sample, np.float32), (cells, np.arange(sample))), (lists, sample))
+        sums: Vectors = member @ directions
+        used = np.diff(member.indptr) > 0
         # A cell that lost all its vectors starts again from one of them.
         centroids = directions[rng.integers(0, sample, lists)].copy()
-        centroids[used] = sums
+        centroids[used] = sums[used]
         centroids = _unit(centroids)
     return centroids
 

@@ -46,10 +46,14 @@ def reopened(base: Segment, lists: Lists, changed: int) -> Renewed:
     return Renewed(base, lists, position_of, at.size, changed)
 
 
-def grouped(rows: Rows, vectors: Vectors, lists: int, threads: int = 1) -> Renewed:
-    """Cluster *vectors* ``(n, d)`` into *lists* (0: as many as suit their number); the same input, the same lists."""
+def grouped(rows: Rows, vectors: Vectors, lists: int, threads: int = 1, *, centroids: Vectors | None = None) -> Renewed:
+    """Cluster *vectors* ``(n, d)`` into *lists* (0: as many as suit their number); the same input, the same lists.
+
+    *centroids* ``(lists, d)`` are taken as they are.
+    """
     every = Source(np.ascontiguousarray(vectors), np.arange(len(rows)), rows, np.empty(0, np.int32))
-    return _made([every], _centroids([every], lists, threads), threads, 0, ())
+    centroids = _centroids([every], lists, threads) if centroids is None else centroids
+    return _made([every], centroids, threads, 0, ())
 
 
 def renewed(
