@@ -225,12 +225,13 @@ int64_t search(const Shown& shown, const float* query, const Allow& allow, const
             sorted = std::min(all, next == 0 ? static_cast<size_t>(std::max<int64_t>(effort.probes, 1)) : 2 * next);
             select(ranked, next, sorted - next);
         }
-        if (next + 1 < sorted && ranked[next + 1].list != ranked[next].list + 1) {
+        const int64_t first = lists.offsets[ranked[next].list];
+        while (next + 1 < sorted && ranked[next + 1].list == ranked[next].list + 1) ++next;  // one run in memory
+        const int64_t end = lists.offsets[ranked[next].list + 1];
+        if (next + 1 < sorted) {
             const int64_t after = ranked[next + 1].list;
             fetch(*shown.base, lists.offsets[after], lists.offsets[after + 1]);
         }
-        const int64_t list = ranked[next].list;
-        const int64_t first = lists.offsets[list], end = lists.offsets[list + 1];
         scan(*shown.base, first, end, both.base_positions, 0, shortlist);
         if (effort.quota > 0) seen += allowed_in(*shown.base, allow, first, end);
     }
