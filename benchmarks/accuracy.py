@@ -3,11 +3,13 @@
     python benchmarks/accuracy.py cf --data DIR [--seeds 3] [--json]           train.txt, test.txt (LightGCN layout)
     python benchmarks/accuracy.py sequential --data DIR [--seeds 3] [--json]   interactions.*, items.* (import layout)
     python benchmarks/accuracy.py cold --data DIR [--seeds 3] [--json]         the same; a tenth of the items is new
+    python benchmarks/accuracy.py cascade --data DIR [--split time] [--json]   the same, whole: retrieve 100, keep 10
 
 `cf` ranks all items outside a user's training items: Recall@20, NDCG@20 against test.txt. `sequential` hides each
 user's last item: HR@10, NDCG@10. Test items never enter the HOME that is trained. Before anything is served every user
 is deleted: slates are asked for with the history in the query and come from the real READ line without a ranker.
-`cold` withholds a tenth of the items from training and gives the models their attributes only.
+`cold` withholds a tenth of the items from training and gives the models their attributes only. `cascade` replays the
+hidden interactions through the whole READ line, beside the order of retrieval and trees on the ranker's own features.
 
 ``--set training.x=y`` overrides a setting (then it is not the default recipe), ``--subset N`` judges N users, and
 ``--seeds 0`` the baselines alone.
@@ -22,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from cascade import measure_cascade
 from cold_items import measure_cold
 
 from slatewise.datasets.dataset import Dataset
@@ -271,16 +274,21 @@ def value_of(text: str):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocol", choices=("cf", "sequential", "cold"))
+    parser.add_argument("protocol", choices=("cf", "sequential", "cold", "cascade"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--subset", type=int, default=0, help="judge a random subset of this many users")
+    parser.add_argument("--split", choices=("last-item", "time"), help="cascade: by default time, where it is known")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--model-only", action="store_true", help="leave the baselines out")
     parser.add_argument("--json", action="store_true", help="no progress, only results")
     given = parser.parse_args()
     overrides = {name: value_of(value) for name, value in (pair.split("=", 1) for pair in given.set)}
     progress = Silent() if given.json else Lines()
+    if given.protocol == "cascade":
+        found = measure_cascade(given.data, given.split, given.seeds, overrides, progress, given.subset or None)
+        print(json.dumps(found))
+        return
     task = read_cf(given.data) if given.protocol == "cf" else read_sequences(given.data)
     if given.protocol == "cold":
         print(json.dumps(measure_cold(task, given.seeds, overrides, progress)))

@@ -4,8 +4,9 @@
     python benchmarks/index.py --bundle HOME/bundles/ID      the item vectors of a trained bundle instead
 
 Each kind is built from the same vectors in a process of its own, then asked 500 users' vectors, one at a time, on one
-thread: recall@100 against exact truth, CPU and wall time. Kinds of ours: exact, ivf, hnsw, and pgvector and milvus on
-100,000 of the items where their packages are installed; peers: hnswlib, usearch, faiss_ivf_sq8, scann, where installed.
+thread: recall@100 against exact truth, CPU and wall time (of three passes the one with the lowest median). Kinds of
+ours: exact, ivf, hnsw, and pgvector and milvus on 100,000 of the items where their packages are installed; peers:
+hnswlib, usearch, faiss_ivf_sq8, scann, where installed.
 `ivf` is also timed while it is written to, filtered, saved and opened, exhaustive, and after every vector was replaced
 and half of them deleted. Prints tables, and one JSON line last.
 """
@@ -38,6 +39,7 @@ SERVERS = {"pgvector": "psycopg", "milvus": "pymilvus"}
 SERVER_ITEMS = 100_000
 SHARES = (0.5, 0.1, 0.01, 0.001)
 QUERIES = 500
+PASSES = 3
 CURVE = 2**0.5
 
 
@@ -56,7 +58,8 @@ def timed(search, queries):
 
 
 def point(search, queries, truth, **labels):
-    found, cpu, wall = timed(search, queries)
+    """Return recall and times: of three passes the one with the lowest median, for other work comes and goes."""
+    found, cpu, wall = min((timed(search, queries) for _ in range(PASSES)), key=lambda one: float(np.median(one[1])))
     recall = np.mean([recall_of(mine, right) for mine, right in zip(found, truth, strict=True)])
     return labels | {
         "recall": round(float(recall), 4),

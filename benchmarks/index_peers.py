@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,9 @@ class Peer:
     """Build in the constructor; ``efforts`` are tried in order; ``search`` returns rows."""
 
     package: str
-    efforts: Iterable[int]
+    efforts: Iterable[Any]
 
-    def set(self, effort: int) -> None: ...
+    def set(self, effort: Any) -> None: ...
     def search(self, query: np.ndarray) -> np.ndarray: ...
     def add(self, row: int, vector: np.ndarray) -> None: ...
 
@@ -91,7 +92,8 @@ class FaissIvf(Peer):
 
 class Scann(Peer):
     package = "scann"
-    efforts = (20, 40, 60, 100, 150, 200, 300, 500)
+    efforts = tuple((leaves, again) for again in (400, 1000, 2000, 4000) for leaves in (40, 60, 100, 150, 200, 300))
+    """Leaves searched and candidates scored again."""
     add = None  # its Python face rebuilds
 
     def __init__(self, items: np.ndarray) -> None:
@@ -107,11 +109,11 @@ class Scann(Peer):
             .build()
         )
 
-    def set(self, effort: int) -> None:
-        self.effort = effort
+    def set(self, effort: tuple[int, int]) -> None:
+        self.leaves, self.again = effort
 
     def search(self, query: np.ndarray) -> np.ndarray:
-        return self.index.search(query, leaves_to_search=self.effort, pre_reorder_num_neighbors=400)[0]
+        return self.index.search(query, leaves_to_search=self.leaves, pre_reorder_num_neighbors=self.again)[0]
 
 
 PEERS: dict[str, Callable[[np.ndarray], Peer]] = {

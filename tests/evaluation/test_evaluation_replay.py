@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 from slatewise.domain.columns import Interactions
 from slatewise.domain.errors import InputError
 from slatewise.domain.holdout import held_out, time_cut
+from slatewise.domain.query import Query
+from slatewise.domain.slate import Evidence, Slate
 from slatewise.evaluation.cases import Case, last_item_cases, time_cases
 from slatewise.evaluation.replay import replay
 
@@ -156,3 +159,27 @@ def test_progress_is_told_case_by_case(line: Any) -> None:
     _, cases = split(shuffled_in_time())
     replay(cases[:3], line.recommend, line.ids, ACTIONS, progress=told)
     assert told.steps == [("replay", 1, 3), ("replay", 2, 3), ("replay", 3, 3)]
+
+
+def test_a_second_scorer_orders_what_was_ranked_and_changes_nothing(line: Any) -> None:
+    past = Interactions(
+        np.arange(3),
+        np.zeros(3, np.int64),
+        np.array([1, 2, 9]),
+        np.zeros(3, np.int64),
+        np.arange(3.0),
+        np.ones(3, "f4"),
+    )
+    cases = last_item_cases(past, {0}, names)
+    plain = replay(cases, line.recommend, line.ids, ACTIONS, size=3)
+
+    def explained(query: Query) -> Slate:
+        assert query.explain
+        slate = line.recommend(query)
+        row = np.array([4, 8, 6])
+        return replace(slate, evidence=Evidence(row=row, feature_names=("x",), features=row[:, None], probabilities={}))
+
+    done = replay(cases, explained, line.ids, ACTIONS, size=3, rescore=lambda evidence: evidence.features[:, 0])
+    assert [rows.tolist() for rows in done.rescored] == [[8, 6, 4]]
+    assert done.stage("final", 3).tolist() == plain.stage("final", 3).tolist()
+    assert plain.rescored == ()

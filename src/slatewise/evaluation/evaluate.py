@@ -18,6 +18,8 @@ from slatewise.evaluation.baselines.matrix_factorisation import HistoryScorer, M
 from slatewise.evaluation.baselines.popularity import fit_popularity
 from slatewise.evaluation.baselines.recent_popularity import fit_recent_popularity
 from slatewise.evaluation.cases import Case, with_actions
+from slatewise.evaluation.lambdarank import Rescore
+from slatewise.evaluation.lists import padded
 from slatewise.evaluation.measure import DEPTH, Items
 from slatewise.evaluation.replay import Fold, ItemIds, Progress, Recommend, replay
 from slatewise.evaluation.report import Report
@@ -64,9 +66,11 @@ def evaluate(
     max_cases: int | None = None,
     progress: Progress | None = None,
     notes: Sequence[str] = (),
+    lambdarank: Rescore | None = None,
 ) -> Report:
     """Replay *cases* through the read line, rank the baselines on the same cases, and report.
 
+    *lambdarank* orders the ranker's own candidates by trees on the same features, as a further baseline.
     *training* holds what the live bundle was trained on; *upcoming* and *fold* are as in `replay.replay`. The seen
     rule of *settings* holds for the baselines as it does for the read line. Raises InputError without cases, or where
     *training* holds a case's own interaction: the figures would mean nothing.
@@ -86,6 +90,7 @@ def evaluate(
         max_cases=max_cases,
         rng=rng,
         progress=progress,
+        rescore=lambdarank,
     )
     positive = settings.positive_actions
     seen = settings.seen_actions if settings.filtering.seen else frozenset()
@@ -100,6 +105,8 @@ def evaluate(
         )
     if progress is not None:
         progress.step("baselines", len(fitted), len(fitted))
+    if replayed.rescored:
+        lists["lambdarank"] = padded(replayed.rescored, DEPTH)
     forbidden: list[Rows] = [seen_rows(case, seen) for case in replayed.cases]
     return summarise(replayed, lists, items, popularity.astype(np.float64), forbidden, split, rng, notes)
 

@@ -18,6 +18,7 @@ from slatewise.domain.ordering import best_first
 from slatewise.domain.query import PastAction, Query
 from slatewise.domain.slate import Slate
 from slatewise.evaluation.cases import Case
+from slatewise.evaluation.lambdarank import Rescore
 from slatewise.evaluation.lists import Lists, PerQuery, padded
 
 STAGES = ("retrieval", "filtered", "ranked", "final")
@@ -79,6 +80,8 @@ class Replayed:
     cached: int
     bundles: tuple[str, ...]
     offered: int
+    rescored: tuple[Rows, ...] = ()
+    """Per case what was ranked, in the order of another scorer; empty where there was none."""
 
     def stage(self, name: str, k: int) -> Lists:
         """Return the first *k* rows of every case at stage *name*, one of `STAGES`; shape ``(cases, k)``."""
@@ -98,6 +101,7 @@ def replay(
     max_cases: int | None = None,
     rng: np.random.Generator | None = None,
     progress: Progress | None = None,
+    rescore: Rescore | None = None,
 ) -> Replayed:
     """Ask the read line every case's question, in order of time, each in the state of its own instant.
 
@@ -106,22 +110,27 @@ def replay(
     time order, that is log order. Interactions of unknown time are folded first. Each query carries the case's whole
     history explicitly, an empty one for a cold user, and *at* as its instant where the case's is unknown.
 
+    *rescore* orders each case's ranked candidates a second time, from what the ranker read; the answer is not touched.
+
     With *max_cases*, that many cases are drawn by *rng* (which is then required) without replacement; everything
     upcoming is folded all the same. Whatever *recommend* raises, is raised.
     Raises InputError for *max_cases* without *rng*.
     """
     asked = _in_time(_sampled(cases, max_cases, rng))
     later = _Upcoming(upcoming, fold)
-    queries = _Queries(asked, ids, action_names, size, at)
+    queries = _Queries(asked, ids, action_names, size, at, explain=rescore is not None)
     lists, score = [], np.full((len(asked), size), np.nan, np.float32)
     timing: dict[str, PerQuery] = {}
     degraded: Counter[str] = Counter()
     bundles: dict[str, None] = {}
+    rescored: list[Rows] = []
     cached = 0
     for number, case in enumerate(asked):
         later.fold_until(case)
         slate = recommend(queries.of(number, case))
         lists.append(StageLists.of(slate))
+        if rescore is not None:
+            rescored.append(_rescored(slate, rescore))
         _keep_scores(score[number], slate.shown)
         for stage, spent_ms in slate.timing_ms.items():
             timing.setdefault(stage, np.full(len(asked), np.nan))[number] = spent_ms
@@ -130,7 +139,24 @@ def replay(
         cached += slate.cached
         if progress is not None:
             progress.step("replay", number + 1, len(asked))
-    return Replayed(tuple(asked), tuple(lists), size, score, timing, dict(degraded), cached, tuple(bundles), len(cases))
+    return Replayed(
+        tuple(asked),
+        tuple(lists),
+        size,
+        score,
+        timing,
+        dict(degraded),
+        cached,
+        tuple(bundles),
+        len(cases),
+        tuple(rescored),
+    )
+
+
+def _rescored(slate: Slate, rescore: Rescore) -> Rows:
+    if slate.evidence is None or not slate.evidence.row.size:
+        return np.empty(0, np.int64)
+    return slate.evidence.row[best_first(rescore(slate.evidence))]
 
 
 def _keep_scores(into: npt.NDArray[np.float32], shown: Candidates) -> None:
@@ -173,12 +199,14 @@ class _Upcoming:
 class _Queries:
     """Makes queries in the customer's ids; every row is translated once, however many histories hold it."""
 
-    def __init__(self, cases: Sequence[Case], ids: ItemIds, action_names: Sequence[str], size: int, at: float) -> None:
+    def __init__(
+        self, cases: Sequence[Case], ids: ItemIds, action_names: Sequence[str], size: int, at: float, *, explain: bool
+    ) -> None:
         rows = [case.history.row for case in cases]
         known = np.unique(np.concatenate(rows)) if rows else np.empty(0, np.int64)
         self._id = dict(zip(known.tolist(), ids(known), strict=True))
         self._action_names = tuple(action_names)
-        self._size, self._at = size, at
+        self._size, self._at, self._explain = size, at, explain
 
     def of(self, number: int, case: Case) -> Query:
         past = case.history
@@ -188,6 +216,7 @@ class _Queries:
             at=case.at if np.isfinite(case.at) else self._at,
             size=self._size,
             user_id=case.user_id,
+            explain=self._explain,
             history=tuple(
                 PastAction(item_id=self._id[row], action=self._action_names[action], at=at if at == at else None)
                 for row, action, at in steps

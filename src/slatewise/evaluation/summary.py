@@ -20,7 +20,7 @@ COLD = 5
 """Histories shorter than this are cold."""
 
 JUDGED = "ndcg@10"
-COMPARISONS = (("final", "filtered"), ("final", "popularity"), ("final", "markov"))
+COMPARISONS = (("final", "filtered"), ("final", "lambdarank"), ("final", "popularity"), ("final", "markov"))
 
 
 def summarise(

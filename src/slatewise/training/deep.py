@@ -24,13 +24,14 @@ from slatewise.training.checkpoint import Checkpoint, run_name
 from slatewise.training.export import export_item_tower, export_ranker, export_user_tower
 from slatewise.training.files import RANKER_HISTORY, BundleSchema, Learned
 from slatewise.training.fit_towers import fit_towers, refresh_towers, use_threads
+from slatewise.training.lambdarank import LAMBDARANK, Trees, fit_lambdarank
 from slatewise.training.linear import fit_linear
 from slatewise.training.linear_bundle import Base, normalised, placed_by_attributes, sample_queries, with_unit_vectors
 from slatewise.training.material import Material, TrainingInput
 from slatewise.training.moments import Moment, impression_moments, interaction_moments, is_replayable
 from slatewise.training.plan import Parts, Plan, positive_of
 from slatewise.training.progress import Progress
-from slatewise.training.ranker_training import RankerFit, fit_ranker
+from slatewise.training.ranker_training import RankerFit, fit_ranker, judging
 from slatewise.training.retriever import Retriever, blended, deep_retriever, list_scale, spectral_retriever
 from slatewise.training.slates import Slates, build_slates
 from slatewise.training.tower_training import new_towers
@@ -95,9 +96,10 @@ def learn_deep(
         "lists_weight": round(chosen.weight * list_scale(past_fit.lists, parts.validation.rows), 3),
     }
     ranker: RankerFit | None = None
+    trees: Trees | None = None
     heads: list[str] = []
     if plan.ranker:
-        ranker, heads = _learn_ranker(given, material, chosen, parts.later, settings, clock, progress, rng)
+        ranker, trees, heads = _learn_ranker(given, material, chosen, parts.later, settings, clock, progress, rng)
     mapped = None
     if model is not None:
         if len(past.interactions) < SEEN_ENOUGH * len(material.interactions):
@@ -111,7 +113,9 @@ def learn_deep(
         final = spectral_retriever(base.fitted.factors)
         final, mapped = placed_by_attributes(with_unit_vectors(final) if unit else final, material)
     if ranker is not None:
-        facts["ranker"] = _ranker_facts(ranker, heads)
+        facts["ranker"] = _ranker_facts(ranker, trees, heads)
+        if trees is not None:
+            trees.save(folder / LAMBDARANK)
         if ranker.earns_its_place:
             export_ranker(ranker.model, training.dim, len(schema.features), folder / "ranker.onnx")
     progress.step("export", 1, 1)
@@ -140,17 +144,21 @@ def _learn_ranker(
     clock: Clock,
     progress: Progress,
     rng: np.random.Generator,
-) -> tuple[RankerFit | None, list[str]]:
+) -> tuple[RankerFit | None, Trees | None, list[str]]:
     moments = _moments(given, material, later, settings, rng)
     heads = _heads(moments, material)
     if not heads:
-        return None, []
+        return None, None, []
     slates = _slates(moments, heads, given, material, retriever, later, settings, progress)
     if int(slates.label.any((1, 2)).sum()) < FEWEST_SLATES:
-        return None, []
-    arrays = (retriever.embeddings, retriever.vectors)
-    fit = fit_ranker(slates, *arrays, len(material.actions), RANKER_HISTORY, settings.training, clock, progress)
-    return fit, [material.actions[h] for h in heads]
+        return None, None, []
+    training, arrays = settings.training, (retriever.embeddings, retriever.vectors)
+    judges = judging(slates, training.seed)
+    fit = fit_ranker(slates, judges, *arrays, len(material.actions), RANKER_HISTORY, training, clock, progress)
+    progress.step("boosted trees", 0, 1)
+    trees = fit_lambdarank(slates, judges, training.seed, training.threads)
+    progress.step("boosted trees", 1, 1, "" if trees is None else f"validation NDCG@10 {trees.ndcg:.4f}")
+    return fit, trees, [material.actions[h] for h in heads]
 
 
 def _moments(
@@ -214,10 +222,11 @@ def _slates(
     )
 
 
-def _ranker_facts(fit: RankerFit, heads: Sequence[str]) -> dict[str, object]:
+def _ranker_facts(fit: RankerFit, trees: Trees | None, heads: Sequence[str]) -> dict[str, object]:
     return {
         "validation_ndcg@10": round(fit.ndcg, 4),
         "retrieval_ndcg@10": round(fit.retrieval_ndcg, 4),
+        "lambdarank_ndcg@10": None if trees is None else round(trees.ndcg, 4),
         "shipped": fit.earns_its_place,
         "calibration": dict(zip(heads, fit.calibration, strict=False)),
         "curve": fit.curve,

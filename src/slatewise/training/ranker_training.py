@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slatewise.domain.ids import Vectors
+from slatewise.domain.ids import Mask, Vectors
 from slatewise.domain.settings import TrainingSettings
 from slatewise.ports.clock import Clock
 from slatewise.training.progress import Progress
@@ -75,8 +75,15 @@ class RankerData:
         )
 
 
+def judging(slates: Slates, seed: int) -> Mask:
+    """Mark the slates of a tenth of the users, who judge and calibrate and are not learned from."""
+    chosen = np.random.default_rng(seed).permutation(np.unique(slates.user))[: _validation_users(slates)]
+    return np.isin(slates.user, chosen)
+
+
 def fit_ranker(
     slates: Slates,
+    judges: Mask,
     embeddings: Vectors,
     vectors: Vectors,
     actions: int,
@@ -85,14 +92,13 @@ def fit_ranker(
     clock: Clock,
     progress: Progress,
 ) -> RankerFit:
-    """Train on nine tenths of the users, choose the pass and calibrate on the rest."""
+    """Train on the slates outside *judges*; choose the pass and calibrate on those in it."""
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     heads = slates.label.shape[2]
     model = RankerModule(vectors.shape[1], slates.feature.shape[2], actions, heads, DROPOUT, history_length)
     data = RankerData(slates, embeddings, vectors)
-    held = np.isin(slates.user, rng.permutation(np.unique(slates.user))[: _validation_users(slates)])
-    train, judge = np.flatnonzero(~held), np.flatnonzero(held)
+    train, judge = np.flatnonzero(~judges), np.flatnonzero(judges)
     _standardise(model, slates.feature[train], slates.candidate[train] >= 0)
     fit = RankerFit(model)
     useful = judge[slates.label[judge].any((1, 2))]

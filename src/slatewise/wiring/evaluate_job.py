@@ -12,6 +12,7 @@ from slatewise.domain.holdout import held_out, time_cut
 from slatewise.domain.settings import Settings
 from slatewise.evaluation.cases import last_item_cases, time_cases
 from slatewise.evaluation.evaluate import evaluate
+from slatewise.evaluation.lambdarank import open_lambdarank
 from slatewise.evaluation.measure import Items
 from slatewise.evaluation.report import Report
 from slatewise.storage.catalogue import LiveCatalogue
@@ -84,4 +85,5 @@ def evaluate_bundle(
         max_cases=max_cases,
         progress=progress,
         notes=() if by_time else (LAST_ITEM_NOTE,),
+        lambdarank=open_lambdarank(registry.path(bundle)),
     )

@@ -1,0 +1,82 @@
+"""Boosted trees on the ranker's own slates and features: what a deep ranker has to beat. Never served.
+
+LambdaMART (Burges, MSR-TR-2010-82), by LightGBM.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slatewise.domain.ids import Mask
+from slatewise.training.slates import Slates
+
+LAMBDARANK = "lambdarank.txt"
+"""The file of a bundle."""
+
+ROUNDS = 600
+PATIENCE = 40
+PARAMETERS = {
+    "objective": "lambdarank",
+    "metric": "ndcg",
+    "eval_at": [10],
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 50,
+    "lambdarank_truncation_level": 20,
+    "verbosity": -1,
+    "deterministic": True,
+    "force_row_wise": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """The fitted trees in LightGBM's text format, and their NDCG@10 on the slates that the ranker is judged on."""
+
+    text: str
+    ndcg: float
+    rounds: int
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.text)
+
+
+def fit_lambdarank(slates: Slates, judges: Mask, seed: int, threads: int) -> Trees | None:
+    """Fit on the slates outside *judges*, stopped by those in it. None without lightgbm, or without slates of either.
+
+    An item that anything was wanted of is relevant: trees have one head.
+    """
+    if importlib.util.find_spec("lightgbm") is None:
+        return None
+    import lightgbm as lgb
+
+    useful = slates.label.any((1, 2))
+    train, judge = np.flatnonzero(useful & ~judges), np.flatnonzero(useful & judges)
+    if not train.size or not judge.size:
+        return None
+    told: dict[str, dict[str, list[float]]] = {}
+    data = _dataset(lgb.Dataset, slates, train)
+    booster = lgb.train(
+        PARAMETERS | {"seed": seed, "num_threads": threads},
+        data,
+        ROUNDS,
+        valid_sets=[_dataset(lgb.Dataset, slates, judge, data)],
+        callbacks=[lgb.early_stopping(PATIENCE, verbose=False), lgb.record_evaluation(told)],
+    )
+    best = booster.best_iteration
+    return Trees(booster.model_to_string(num_iteration=best), max(told["valid_0"]["ndcg@10"]), best)
+
+
+def _dataset(make, slates: Slates, at: np.ndarray, reference=None):  # type: ignore[no-untyped-def]  # lightgbm is untyped
+    held = slates.candidate[at] >= 0
+    return make(
+        slates.feature[at][held],
+        label=slates.label[at].any(2)[held].astype(np.int32),
+        group=held.sum(1),
+        reference=reference,
+        free_raw_data=True,
+    )
