@@ -250,6 +250,15 @@ def table(kind, report):
             print(f"  {name:>10}  " + "  ".join(f"{k} {v}" for k, v in one.items()))
 
 
+def best_points(curve):
+    """Return, by rising recall, the points that no other beats in both recall and time."""
+    kept = []
+    for one in sorted(curve, key=lambda p: (p["cpu_us_p50"], -p["recall"])):
+        if not kept or one["recall"] > kept[-1]["recall"]:
+            kept.append(one)
+    return kept
+
+
 def plot(kinds, path, title):
     import matplotlib as mpl
 
@@ -258,7 +267,7 @@ def plot(kinds, path, title):
 
     figure, axes = plt.subplots(figsize=(8, 5))
     for kind, report in kinds.items():
-        curve = [one for one in report.get("curve", []) if one["recall"] >= 0.7]
+        curve = best_points([one for one in report.get("curve", []) if one["recall"] >= 0.7])
         if curve:
             axes.plot([p["recall"] for p in curve], [p["cpu_us_p50"] for p in curve], "o-", label=kind, markersize=4)
     axes.set(yscale="log", xlabel="recall@100", ylabel="CPU microseconds per query, median", title=title)
