@@ -68,7 +68,7 @@ def fit_lambdarank(slates: Slates, judges: Mask, seed: int, threads: int) -> Tre
         callbacks=[lgb.early_stopping(PATIENCE, verbose=False), lgb.record_evaluation(told)],
     )
     best = booster.best_iteration
-    return Trees(booster.model_to_string(num_iteration=best), max(told["valid_0"]["ndcg@10"]), best)
+    return Trees(booster.model_to_string(num_iteration=best), float(max(told["valid_0"]["ndcg@10"])), best)
 
 
 def _dataset(make, slates: Slates, at: np.ndarray, reference=None):  # type: ignore[no-untyped-def]  # lightgbm is untyped
