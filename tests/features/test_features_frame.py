@@ -56,9 +56,9 @@ def test_columns_say_what_their_names_say() -> None:
     assert value("follows_last", frame, 0) > 0, "3 followed 2, which was last"
     assert value("follows_last", frame, 2) == 0
     assert value("contacts", frame, 1) == pytest.approx(np.log1p(1))
-    assert value("since_contact", frame, 1) == pytest.approx(np.log1p(1), abs=1e-6)
-    assert value("since_last", frame, 0) == pytest.approx(np.log1p(1), abs=1e-6)
-    assert value("age", frame, 2) == pytest.approx(np.log1p(1), abs=1e-6)
+    assert value("since_contact", frame, 1) == pytest.approx(np.log1p(86_400), abs=1e-5)
+    assert value("since_last", frame, 0) == pytest.approx(np.log1p(86_400), abs=1e-5)
+    assert value("age", frame, 2) == pytest.approx(np.log1p(86_400), abs=1e-5)
     assert value("category_share", frame, 2) == pytest.approx(0.5)
 
 

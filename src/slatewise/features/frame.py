@@ -84,9 +84,9 @@ class DenseFrame:
             frame[5] = np.log1p(count)
             frame[6] = np.log((self._state.popularity.trend(rows, at) + 1.0) / (count + 1.0))
             frame[7:12] = self._transitions(history, rows, count)
-            frame[12] = _log_days(at - self._catalogue.created_at[rows])
+            frame[12] = _log_seconds(at - self._catalogue.created_at[rows])
             frame[13] = np.log1p(len(history))
-            frame[14] = _log_days(at - history.at[-1:])[0] if len(history) else np.nan
+            frame[14] = _log_seconds(at - history.at[-1:])[0] if len(history) else np.nan
             frame[15:17] = _contacts(history.row, history, rows, at)
             frame[17:19] = self._categories(history, rows, at)
         return np.ascontiguousarray(frame.T)
@@ -136,7 +136,7 @@ class DenseFrame:
 
 
 def _contacts(past: Rows, history: History, wanted: Rows, at: float) -> tuple[Frame, Frame]:
-    """Return log1p(how often each wanted value is in the past) and the log days since it last was."""
+    """Return log1p(how often each wanted value is in the past) and the log seconds since it last was."""
     times = np.zeros(wanted.size, np.float32)
     since = np.full(wanted.size, np.nan, np.float32)
     if past.size:
@@ -144,10 +144,11 @@ def _contacts(past: Rows, history: History, wanted: Rows, at: float) -> tuple[Fr
         times = np.log1p(same.sum(0)).astype(np.float32)
         latest = past.size - 1 - same[::-1].argmax(0)
         met = same.any(0)
-        since[met] = _log_days(at - history.at[latest[met]])
+        since[met] = _log_seconds(at - history.at[latest[met]])
     return times, since
 
 
-def _log_days(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    days: npt.NDArray[np.float64] = np.maximum(seconds, 0.0) / 86_400.0
-    return np.log1p(days)
+def _log_seconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # Of seconds, not of days: a minute and an hour differ more in what comes next than two weeks and three.
+    elapsed: npt.NDArray[np.float64] = np.log1p(np.maximum(seconds, 0.0))
+    return elapsed

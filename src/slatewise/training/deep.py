@@ -154,11 +154,13 @@ def _learn_ranker(
         return None, None, []
     training, arrays = settings.training, (retriever.embeddings, retriever.vectors)
     judges = judging(slates, training.seed)
-    fit = fit_ranker(slates, judges, *arrays, len(material.actions), RANKER_HISTORY, training, clock, progress)
+    names = [material.actions[h] for h in heads]
+    weights = np.array([settings.actions[name].weight for name in names])
+    fit = fit_ranker(slates, judges, *arrays, len(material.actions), weights, RANKER_HISTORY, training, clock, progress)
     progress.step("boosted trees", 0, 1)
     trees = fit_lambdarank(slates, judges, training.seed, training.threads)
     progress.step("boosted trees", 1, 1, "" if trees is None else f"validation NDCG@10 {trees.ndcg:.4f}")
-    return fit, trees, [material.actions[h] for h in heads]
+    return fit, trees, names
 
 
 def _moments(

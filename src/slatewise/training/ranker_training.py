@@ -87,12 +87,16 @@ def fit_ranker(
     embeddings: Vectors,
     vectors: Vectors,
     actions: int,
+    weights: np.ndarray,
     history_length: int,
     settings: TrainingSettings,
     clock: Clock,
     progress: Progress,
 ) -> RankerFit:
-    """Train on the slates outside *judges*; choose the pass and calibrate on those in it."""
+    """Train on the slates outside *judges*; choose the pass and calibrate on those in it.
+
+    *weights* ``(heads,)`` price the heads' probabilities, as serving does.
+    """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     heads = slates.label.shape[2]
@@ -103,8 +107,7 @@ def fit_ranker(
     fit = RankerFit(model)
     useful = judge[slates.label[judge].any((1, 2))]
     fit.retrieval_ndcg = _ndcg(slates.feature[useful][..., AFFINITY], slates, useful)
-    _train(fit, data, train[slates.label[train].any((1, 2))], useful, settings, clock, progress, rng)
-    fit.calibration = _calibrate(model, data, judge)
+    _train(fit, data, train[slates.label[train].any((1, 2))], judge, weights, settings, clock, progress, rng)
     return fit
 
 
@@ -128,12 +131,14 @@ def _train(
     data: RankerData,
     train: np.ndarray,
     judge: np.ndarray,
+    weights: np.ndarray,
     settings: TrainingSettings,
     clock: Clock,
     progress: Progress,
     rng: np.random.Generator,
 ) -> None:
     model, slates = fit.model, data.slates
+    useful = judge[slates.label[judge].any((1, 2))]
     # Position bias is learned beside the ranker and left out at serving (PAL: Guo et al., RecSys 2019).
     bias = nn.Parameter(torch.zeros(slates.label.shape[2], PLACES + 1))
     optimiser = torch.optim.AdamW([*model.parameters(), bias], lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -155,10 +160,12 @@ def _train(
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             progress.step("ranker", done, 1.0, f"pass {epoch + 1}, validation NDCG@10 {max(best, 0.0):.4f}")
-        ndcg = _ndcg(_scores(model, data, judge), slates, judge)
+        # As served: logits of a listwise loss have no origin, only calibrated ones of several heads can be added up.
+        calibration = _calibrate(model, data, judge)
+        ndcg = _ndcg(_scores(model, data, useful, weights), slates, useful)
         fit.curve.append({"loss": float(loss.detach()), "ndcg@10": ndcg})
         if ndcg > best:
-            best, best_state = ndcg, copy.deepcopy(model.state_dict())
+            best, best_state, fit.calibration = ndcg, copy.deepcopy(model.state_dict()), calibration
         if clock.elapsed_ms() - start >= budget_ms:
             break
     model.load_state_dict(best_state)
@@ -190,10 +197,11 @@ def _sampled_columns(slates: Slates, at: np.ndarray, rng: np.random.Generator) -
 
 
 @torch.no_grad()
-def _scores(model: RankerModule, data: RankerData, at: np.ndarray) -> np.ndarray:
-    """Return the sum of the heads' probabilities, ``(l, k)``."""
+def _scores(model: RankerModule, data: RankerData, at: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted sum of the heads' probabilities, ``(l, k)``."""
     model.eval()
-    parts = [data_logits.sigmoid().sum(-1).numpy() for data_logits in _logits(model, data, at)]
+    price = torch.from_numpy(weights.astype(np.float32))
+    parts = [(model.probabilities(logits) * price).sum(-1).numpy() for logits in _logits(model, data, at)]
     return np.concatenate(parts) if parts else np.zeros((0, data.slates.candidate.shape[1]), np.float32)
 
 
