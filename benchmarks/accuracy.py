@@ -4,15 +4,17 @@
     python benchmarks/accuracy.py sequential --data DIR [--seeds 3] [--json]   interactions.*, items.* (import layout)
     python benchmarks/accuracy.py cold --data DIR [--seeds 3] [--json]         the same; a tenth of the items is new
     python benchmarks/accuracy.py cascade --data DIR [--split time] [--json]   the same, whole: retrieve 100, keep 10
+    python benchmarks/accuracy.py ctr --data DIR [--seeds 3] [--json]          train, valid, test .csv: label and fields
 
 `cf` ranks all items outside a user's training items: Recall@20, NDCG@20 against test.txt. `sequential` hides each
 user's last item: HR@10, NDCG@10. Test items never enter the HOME that is trained. Before anything is served every user
 is deleted: slates are asked for with the history in the query and come from the real READ line without a ranker.
 `cold` withholds a tenth of the items from training and gives the models their attributes only. `cascade` replays the
 hidden interactions through the whole READ line, beside the order of retrieval and trees on the ranker's own features.
+`ctr` fits click prediction on train.csv, chooses the pass and calibrates on valid.csv, and only then opens test.csv.
 
-``--set training.x=y`` overrides a setting (then it is not the default recipe), ``--subset N`` judges N users, and
-``--seeds 0`` the baselines alone.
+``--set training.x=y`` overrides a setting, for `ctr` ``--set dropout=y`` the recipe (then it is not the default one),
+``--subset N`` judges N users, and ``--seeds 0`` the baselines alone.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from cascade import measure_cascade
 from cold_items import measure_cold
+from ctr import measure_ctr
 
 from slatewise.datasets.dataset import Dataset
 from slatewise.datasets.folder import read_folder
@@ -274,7 +277,7 @@ def value_of(text: str):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocol", choices=("cf", "sequential", "cold", "cascade"))
+    parser.add_argument("protocol", choices=("cf", "sequential", "cold", "cascade", "ctr"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--subset", type=int, default=0, help="judge a random subset of this many users")
@@ -285,6 +288,9 @@ def main():
     given = parser.parse_args()
     overrides = {name: value_of(value) for name, value in (pair.split("=", 1) for pair in given.set)}
     progress = Silent() if given.json else Lines()
+    if given.protocol == "ctr":
+        print(json.dumps(measure_ctr(given.data, max(given.seeds, 1), overrides, progress)))
+        return
     if given.protocol == "cascade":
         found = measure_cascade(given.data, given.split, given.seeds, overrides, progress, given.subset or None)
         print(json.dumps(found))

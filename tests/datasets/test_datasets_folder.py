@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from slatewise.datasets import Dataset, Reject, read_folder, write_rejects
+from slatewise.datasets.shop import write_shop
 from slatewise.domain.errors import InputError
+from slatewise.domain.events import Impression, Interaction
 
 NOW = 1_700_000_000.0
 ACTIONS = ("click", "buy")
@@ -273,3 +275,38 @@ def test_rejects_are_written_as_csv_that_reads_back(tmp_path: Path) -> None:
         ["a.csv", "3", 'odd, "very"', "1,\n2"],
         ["b.csv", "1", "x", "ü"],
     ]
+
+
+def test_propensities_come_with_impressions_where_a_slate_has_them_all(tmp_path: Path) -> None:
+    write(tmp_path, "interactions.csv", "user_id,item_id\nu,a\n")
+    shown = [
+        "r1,u,x,0,40,1,",
+        "r1,u,y,1,40,0.05,2",
+        "r2,u,x,0,50,1,0",
+        "r2,u,y,1,50,,0",  # one is unknown
+        "r3,u,x,0,60,1,0",
+        "r3,u,y,1,60,1.5,0",  # no probability: the row goes, and with it what was said of the places
+        "r4,u,x,0,70,0,0",
+        "r5,u,x,0,80,1,half",
+    ]
+    head = "request_id,user_id,item_id,position,timestamp,propensity,explored_from\n"
+    write(tmp_path, "impressions.csv", head + "\n".join(shown) + "\n")
+    found = read(tmp_path)
+    assert [(s.request_id, s.shown, s.propensity, s.explored_from) for s in found.impressions] == [
+        ("r1", ("x", "y"), (1.0, 0.05), 2),
+        ("r2", ("x", "y"), None, 0),
+        ("r3", ("x",), None, 0),
+    ]
+    assert reasons(found) == [
+        (7, "propensity is no probability above 0"),
+        (8, "propensity is no probability above 0"),
+        (9, "explored_from is no whole number"),
+    ]
+
+
+def test_propensities_that_were_written_read_back(tmp_path: Path) -> None:
+    told = Impression(at=5.0, user_id="u", request_id="r", shown=("a", "b"), propensity=(1.0, 1 / 30), explored_from=3)
+    unsaid = Impression(at=6.0, user_id="u", request_id="q", shown=("a",))
+    acted = [Interaction(user_id="u", item_id="a", action="click", at=7.0)]
+    write_shop(Dataset(items=[], users=[], interactions=acted, impressions=[told, unsaid]), tmp_path)
+    assert read(tmp_path).impressions == [told, unsaid]

@@ -7,12 +7,13 @@ from slatewise.domain.candidate import Candidates
 from slatewise.domain.columns import Interactions
 from slatewise.domain.history import EMPTY_HISTORY, History
 from slatewise.domain.query import Query, Resolved, UserState
-from slatewise.features.frame import NAMES, DenseFrame
+from slatewise.features.frame import DenseFrame, names_for
 from slatewise.features.sequences import GAP_BUCKETS, gap_buckets
 from slatewise.features.state import CountedState
 
 DAY = 86_400.0
 NOW = 1.7e9
+NAMES = names_for(("view", "buy"))
 VECTORS = np.eye(6, dtype=np.float32)
 
 
@@ -20,7 +21,7 @@ def frame_of(state: CountedState) -> DenseFrame:
     codes = np.array([0, 0, 1, 1, -1, 2])
     created = np.array([NOW - DAY, np.nan, NOW, NOW, NOW, NOW])
     catalogue = SimpleNamespace(codes=lambda name: codes, created_at=created)
-    return DenseFrame(state, catalogue, lambda rows: VECTORS[rows])  # type: ignore[arg-type]
+    return DenseFrame(state, catalogue, lambda rows: VECTORS[rows], {"view": 0, "buy": 1})  # type: ignore[arg-type]
 
 
 def query(history: History, vector: np.ndarray | None = None) -> Resolved:
@@ -57,6 +58,13 @@ def test_columns_say_what_their_names_say() -> None:
     assert value("follows_last", frame, 2) == 0
     assert value("contacts", frame, 1) == pytest.approx(np.log1p(1))
     assert value("since_contact", frame, 1) == pytest.approx(np.log1p(86_400), abs=1e-5)
+    assert value("contact_lag", frame, 1) == 0, "2 was the last"
+    assert value("contact_before_last", frame, 1) == 0
+    assert value("contacts_view", frame, 1) == pytest.approx(np.log1p(1))
+    assert value("contacts_buy", frame, 1) == 0
+    assert value("trend_day", frame, 0) < value("trend_month", frame, 0) < 0, (
+        "two of old count less, the faster the less"
+    )
     assert value("since_last", frame, 0) == pytest.approx(np.log1p(86_400), abs=1e-5)
     assert value("age", frame, 2) == pytest.approx(np.log1p(86_400), abs=1e-5)
     assert value("category_share", frame, 2) == pytest.approx(0.5)
@@ -64,7 +72,7 @@ def test_columns_say_what_their_names_say() -> None:
 
 def test_what_is_not_known_is_missing_and_not_zero() -> None:
     frame = frame_of(CountedState([0])).read(query(EMPTY_HISTORY), candidates(1, 4))
-    for name in ("affinity", "affinity_to_last", "since_last", "since_contact", "category_since"):
+    for name in ("affinity", "affinity_to_last", "since_last", "since_contact", "contact_lag", "category_since"):
         assert np.isnan(value(name, frame)), name
     assert np.isnan(value("age", frame)), "created at an unknown time"
     assert np.isnan(value("category_share", frame, 1)), "an item without a category"
@@ -98,6 +106,31 @@ def test_live_values_equal_those_of_a_replay_bit_for_bit() -> None:
             replayed.fold(columns.take(slice(0, i + 1)))
             every = candidates(*range(6))
             np.testing.assert_array_equal(frame_of(live).read(asked, every), frame_of(replayed).read(asked, every))
+
+
+def test_contacts_are_told_apart_by_action_and_by_how_long_ago() -> None:
+    history = History(np.array([3, 2, 3, 1]), np.array([0, 0, 1, 0]), NOW - np.array([300.0, 200, 100, 10]))
+    frame = frame_of(folded([1, 2])).read(query(history), candidates(3, 5))
+    assert value("contacts", frame) == pytest.approx(np.log1p(2))
+    assert [value(f"contacts_{action}", frame) for action in ("view", "buy")] == pytest.approx([np.log1p(1)] * 2)
+    assert value("contact_lag", frame) == pytest.approx(np.log1p(1)), "one step came after"
+    assert value("contact_before_last", frame) == pytest.approx(np.log1p(90))
+    assert np.isnan(value("contact_lag", frame, 1))
+    assert value("contacts_buy", frame, 1) == 0
+
+
+def test_hours_meet_at_midnight() -> None:
+    midnight = np.floor(NOW / DAY) * DAY
+    state, nobody = CountedState([0]), UserState(row=-1, version=0, history=EMPTY_HISTORY, seen=np.empty(0, np.int64))
+
+    def hour(at: float) -> list[float]:
+        asked = Resolved(query=Query(request_id="", at=at), user=nobody, vector=None, blocked=nobody.seen, allow=None)
+        frame = frame_of(state).read(asked, candidates(0))
+        return [value("hour_sine", frame), value("hour_cosine", frame)]
+
+    assert hour(midnight - 1) == pytest.approx(hour(midnight + 1), abs=1e-3)
+    assert hour(midnight) == pytest.approx([0, 1], abs=1e-6)
+    assert hour(midnight + DAY / 2) == pytest.approx([0, -1], abs=1e-6)
 
 
 def test_no_candidates_give_no_rows() -> None:

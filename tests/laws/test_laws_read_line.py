@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from slatewise.domain.query import Query
-from slatewise.domain.settings import PinSettings, RerankingSettings, ServingSettings, Settings
+from slatewise.domain.settings import BoostSettings, PinSettings, RerankingSettings, ServingSettings, Settings
 from slatewise.filtering.available import AvailableFilter
 from slatewise.filtering.excluded import ExcludedFilter
 from slatewise.filtering.seen import SeenFilter
@@ -73,6 +73,17 @@ def assert_partition(slate):
     assert len(slate.reasons) == len(slate.shown)
 
 
+def assert_propensities(slate):
+    likely = slate.propensity
+    assert likely.shape == (len(slate.shown),)
+    assert np.all((likely > 0) & (likely <= 1))
+    assert np.all(likely[:-1] == 1.0)
+    is_explored = bool(slate.reasons) and slate.reasons[-1] == "explored"
+    assert (slate.explored_from > 0) == is_explored
+    if is_explored:
+        assert slate.explored_from <= len(slate.reserve)
+
+
 class Odd:
     name = "odd"
 
@@ -134,6 +145,16 @@ RULES = [
     RerankingSettings(),
     RerankingSettings(cap=1, diversity=0.3, pins=(PinSettings("i2", 1), PinSettings("i5", 0))),
     RerankingSettings(cap=2, exploration=0.5),
+    RerankingSettings(diversity=0.4, boosts=(BoostSettings(where={"categories": "c0"}, factor=3.0),)),
+    RerankingSettings(
+        cap=2,
+        exploration=0.5,
+        pins=(PinSettings("i2", 1),),
+        boosts=(
+            BoostSettings(where={"categories": "c1"}, factor=0.2),
+            BoostSettings(where={"categories": "c0"}, factor=5),
+        ),
+    ),
 ]
 users = st.sampled_from((None, *USERS))
 items = st.integers(0, 29).map(lambda i: f"i{i}")
@@ -213,6 +234,7 @@ class ShopLife(RuleBasedStateMachine):
         assert slate.degraded == ()
         assert slate.bundle == self.live.bundle
         assert_partition(slate)
+        assert_propensities(slate)
         state = (self.shop.users.state(user).version if user else 0, self.shop.catalogue.version, slate.bundle)
         known = {item for item in exclude if self.shop.catalogue.row(item) >= 0}
         question = (user, size, frozenset(known | self.seen.get(user, set())), category)

@@ -4,8 +4,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from slatewise.domain.settings import RerankingSettings, Settings
 from slatewise.serving.answer import answer
-from slatewise.testing.small_shop import SmallShop
+from slatewise.testing.small_shop import NOW, SmallShop
 from slatewise.testing.stages import ListSource, RowScorer
 
 
@@ -56,3 +57,14 @@ def test_the_explanation_follows_every_candidate_through_the_funnel(build, ask):
     assert by_id["i7"].features == {}
     assert by_id["i7"].score is None
     assert by_id["i7"].retrieval_score == pytest.approx(1.0)
+
+
+def test_the_explanation_says_how_likely_each_shown_item_was(build, ask):
+    shop = SmallShop(settings=Settings(reranking=RerankingSettings(exploration=0.1)))
+    shop.put("new", created_at=NOW)
+    sources = [ListSource("a", [0, 1, 2, 3, 40])]
+    slate = build(shop, sources=sources, scorer=RowScorer(lambda row: 50.0 - row)).recommend(ask(size=3, explain=True))
+    told = {c.item_id: c.propensity for c in answer(slate, shop.catalogue, explain=True).explanation}
+    explored = slate.reasons[-1] == "explored"
+    last = {"new": 0.1} if explored else {"i2": 0.9}
+    assert {name: value for name, value in told.items() if value is not None} == {"i0": 1.0, "i1": 1.0, **last}

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from slatewise.domain.query import PastAction
-from slatewise.domain.settings import CacheSettings, PinSettings, RerankingSettings, ServingSettings, Settings
+from slatewise.domain.settings import (
+    BoostSettings,
+    CacheSettings,
+    PinSettings,
+    RerankingSettings,
+    ServingSettings,
+    Settings,
+)
 from slatewise.serving.cache import ResultCache
 from slatewise.serving.canonical import canonical
 from slatewise.testing.small_shop import DAY_S, DIM, NOW, FakeClock, SmallShop
@@ -334,3 +341,32 @@ def test_threads_that_write_and_ask_at_once_never_get_what_was_ruled_out_before(
     for thread in readers:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("diversity", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("reserve", [2, 5])
+def test_what_boosts_raise_is_kept_so_that_a_hit_shows_the_fresh_slate(build_cached, build, ask, diversity, reserve):
+    # Boosted items lie behind everything the ranked order alone would keep.
+    rules = RerankingSettings(diversity=diversity, boosts=(BoostSettings(where={"categories": "c9"}, factor=50.0),))
+    shop = SmallShop(settings=Settings(reranking=rules, serving=ServingSettings(reserve=reserve)))
+    for row in range(20, 40):
+        shop.put(f"i{row}", categories=("c9",))
+    parts = {"sources": [ListSource("a", range(40))], "scorer": RowScorer(lambda row: 41.0 - row)}
+    cached = build_cached(shop, **parts)
+    fresh, again = cached.recommend(ask("ann", size=4)), cached.recommend(ask("ann", size=4))
+    assert again.cached
+    assert min(rows(fresh)) >= 20
+    assert rows(again) == rows(fresh)
+
+
+def test_a_hit_tells_the_propensities_of_its_own_draw(build_cached, ask):
+    shop = SmallShop(settings=Settings(reranking=RerankingSettings(exploration=0.5)))
+    for name in ("n0", "n1"):
+        shop.put(name, created_at=NOW)
+    parts = {"sources": [ListSource("a", [*range(9), 40, 41])], "scorer": RowScorer(lambda row: 50.0 - row)}
+    cached = build_cached(shop, **parts)
+    slates = [cached.recommend(ask("ann")) for _ in range(40)]
+    assert [slate.cached for slate in slates] == [False] + [True] * 39
+    told = {(slate.reasons[-1], slate.propensities(), slate.explored_from) for slate in slates}
+    ones = (1.0,) * 4
+    assert told == {("ranked", (*ones, 0.5), 0), ("explored", (*ones, 0.25), 2)}

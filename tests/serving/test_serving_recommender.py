@@ -106,10 +106,22 @@ def test_without_the_ranker_the_order_of_retrieval_stands(build, ask):
 def test_without_the_reranker_the_ranked_order_stands(build, ask):
     whole = build(SmallShop()).recommend(ask())
     unsound = [Arrangement(np.array(at), ("ranked",) * len(at)) for at in ([0, 0], [-1], [99], [0, 1, 2, 3, 4, 5])]
+    at, ranked = np.array([3, 1]), ("ranked",) * 2
+    for likely in ([1.0], [0.0, 1.0], [1.0, 1.5], [np.nan, 1.0]):
+        unsound.append(Arrangement(at, ranked, np.array(likely, np.float32)))
+    for order in ([0, 1], [0] * 40):
+        unsound.append(Arrangement(at, ranked, order=np.array(order)))
     for reranker in (Broken("compose"), *map(Answers, unsound), Answers(Arrangement(np.array([1]), ()))):
         slate = build(SmallShop(), reranker=reranker).recommend(ask())
         assert np.array_equal(slate.shown.row, whole.shown.row)
         assert slate.degraded[0].startswith(f"reranking/{reranker.name}: ")
+        assert slate.propensities() == (1.0,) * 5
+
+
+def test_a_reranker_need_not_tell_propensities(build, ask):
+    slate = build(SmallShop(), reranker=Answers(Arrangement(np.array([3, 1]), ("ranked",) * 2))).recommend(ask())
+    assert slate.degraded == ()
+    assert (slate.propensity, slate.propensities(), slate.explored_from) == (None, None, 0)
 
 
 def test_without_the_user_tower_the_other_sources_answer(build, ask):

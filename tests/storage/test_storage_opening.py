@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from slatewise.domain.errors import ConfigError, StorageError
+from slatewise.domain.events import Impression
 from slatewise.storage.log import SqliteEventLog
 from slatewise.testing.event_log import seen
 
@@ -81,3 +82,19 @@ def test_offsets_are_never_used_twice(path: Path) -> None:
         assert log.end == 3
         assert log.append([seen("u", "c")]).version == 4
         assert [s.offset for s in log.read()] == [1, 3]
+
+
+def test_impressions_from_before_propensities_were_kept_still_read(path: Path) -> None:
+    shown = Impression(at=5.0, user_id="u", request_id="r", shown=("a", "b"), propensity=(1.0, 0.9), explored_from=0)
+    with SqliteEventLog(path, ("view",)) as log:
+        log.append([seen("u", "a"), shown])
+    # The body as it was written then, word for word.
+    before = '{"at":5.0,"user_id":"u","request_id":"r","shown":["a","b"]}'
+    change(path, f"UPDATE log SET body = '{before}' WHERE body LIKE '%shown%'")
+    with SqliteEventLog(path, ("view",)) as log:
+        log.append([shown])
+        old, new = (impression for _, impression in log.impressions())
+        assert [event for event in (s.event for s in log.read()) if isinstance(event, Impression)] == [old, new]
+    assert old == Impression(at=5.0, user_id="u", request_id="r", shown=("a", "b"))
+    assert (old.propensity, old.explored_from) == (None, 0)
+    assert new == shown

@@ -233,3 +233,15 @@ def test_many_threads_lose_nothing(opened, log):
         thread.join()
     assert impressions.flush()
     assert len({event.request_id for event in log.events}) == len(log.events) == 800
+
+
+def test_propensities_are_logged_with_what_was_shown(opened, log):
+    impressions = opened()
+    drawn = replace(slate("r"), propensity=np.array([1.0, 1.0, 0.1 / 3], np.float32), explored_from=3)
+    impressions.served(ask(), drawn)
+    assert impressions.flush()
+    (event,) = log.events
+    assert event.explored_from == 3
+    assert event.propensity[:2] == (1.0, 1.0)
+    assert event.propensity[2] == pytest.approx(0.1 / 3, rel=1e-6)
+    assert len(repr(event.propensity[2])) <= 12, "the digits of float32, not its noise as a double"

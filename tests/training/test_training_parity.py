@@ -100,7 +100,10 @@ def test_exported_item_tower_equals_torch_and_unknown_items_are_their_attributes
 @pytest.fixture(scope="module")
 def ranker(tmp_path_factory: pytest.TempPathFactory) -> tuple[RankerModule, OnnxRanker]:
     torch.manual_seed(0)
-    module = RankerModule(DIM, features=6, actions=3, heads=2, dropout=0.1, length=12)
+    module = RankerModule(DIM, features=6, actions=3, tokens=9, heads=2, dropout=0.1, length=12)
+    torch.nn.init.normal_(module.gates.out.weight)
+    rng = np.random.default_rng(0)
+    module.numbers.fit(rng.standard_normal((500, 6)).astype(np.float32), rng.random(500) < 0.1)
     module.slope.copy_(torch.tensor([0.5, 2.0]))
     path = tmp_path_factory.mktemp("onnx") / "ranker.onnx"
     export_ranker(module, DIM, 6, path)
@@ -116,10 +119,12 @@ def test_exported_ranker_equals_torch(ranker: tuple[RankerModule, OnnxRanker], s
     candidate = rng.standard_normal((candidates, DIM)).astype(np.float32)
     feature = rng.standard_normal((candidates, 6)).astype(np.float32)
     feature[0, 2] = np.nan
-    got = exported.predict(history, user, candidate, feature)
+    bag = Bag(np.array([[2, 5]]), np.array([[0.5, -0.5]], np.float32))
+    got = exported.predict(history, user, bag, candidate, feature)
     with torch.no_grad():
         logits = module(
-            *tensors(history.item, history.action, history.gap, history.mask, user, candidate[None], feature[None])
+            *tensors(history.item, history.action, history.gap, history.mask, user, bag.token, bag.weight),
+            *tensors(candidate[None], feature[None]),
         )
         expected = module.probabilities(logits)[0].numpy()
     np.testing.assert_allclose(got["click"], expected[:, 0], atol=1e-5)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slatewise.domain.errors import ConfigError
-from slatewise.domain.settings import DEFAULT_ACTIONS, ActionSettings, PinSettings, Settings
+from slatewise.domain.settings import DEFAULT_ACTIONS, ActionSettings, BoostSettings, PinSettings, Settings
 from slatewise.wiring.settings import effective, load_settings, read_environment
 
 
@@ -95,6 +95,8 @@ def test_text_is_read_as_the_settings_own_type(name, text, value):
         ("reranking.pins", '[{item_id = "a"}]', "array of tables"),
         ("reranking.pins", '[{item_id = "a", position = -1}]', "array of tables"),
         ("reranking.pins", "nonsense", "array of tables"),
+        ("reranking.boosts", "nonsense", "array of tables"),
+        ("reranking.boosts", 3, "[{where = "),
     ],
 )
 def test_wrong_value_is_refused_with_name_value_and_what_is_right(name, value, right):
@@ -104,6 +106,45 @@ def test_wrong_value_is_refused_with_name_value_and_what_is_right(name, value, r
     assert message.startswith(f"{name}: got ")
     assert repr(value)[:20] in message
     assert right in message
+
+
+def test_boosts_are_an_array_of_tables_and_their_lists_become_tuples(file):
+    text = '[[reranking.boosts]]\nfactor = 2\n[reranking.boosts.where]\nbrand = ["a", "b"]\nprice = {in = [1, 2]}\n'
+    (boost,) = load_settings(file(text), {}, {}).settings.reranking.boosts
+    assert boost == BoostSettings(where={"brand": ("a", "b"), "price": {"in": (1, 2)}}, factor=2.0)
+    assert type(boost.factor) is float
+    again = load_settings(None, {}, {"reranking.boosts": [boost, {"where": {"brand": {"in": {"a"}}}, "factor": 0.5}]})
+    assert again.settings.reranking.boosts == (boost, BoostSettings(where={"brand": {"in": ("a",)}}, factor=0.5))
+
+
+@pytest.mark.parametrize(
+    ("boost", "field", "right"),
+    [
+        ("{where = {brand = 'a'}, factor = 0}", "factor: got 0,", "a finite number above 0"),
+        ("{where = {brand = 'a'}, factor = -1.5}", "factor: got -1.5,", "a finite number above 0"),
+        ("{where = {brand = 'a'}, factor = inf}", "factor: got inf,", "a finite number above 0"),
+        ("{where = {brand = 'a'}, factor = nan}", "factor: got nan,", "a finite number above 0"),
+        ("{where = {brand = 'a'}, factor = true}", "factor: got True,", "a finite number above 0"),
+        ("{where = {brand = 'a'}, factor = '2'}", "factor: got '2',", "a finite number above 0"),
+        ("{where = {}, factor = 2}", "where: got {},", "one at least"),
+        ("{where = 'brand', factor = 2}", "where: got 'brand',", "attribute = condition"),
+        ("{where = {price = {above = 1}}, factor = 2}", "where.price.above: got 1,", "gte"),
+        ("{where = {price = {lt = 'x'}}, factor = 2}", "where.price.lt: got 'x',", "a number"),
+        ("{where = {day = 2026-01-01}, factor = 2}", "where.day: got ", "text, a finite number or a flag"),
+    ],
+)
+def test_a_wrong_boost_is_refused_with_its_place_field_value_and_what_is_right(boost, field, right):
+    with pytest.raises(ConfigError) as refused:
+        load_settings(None, {}, {"reranking.boosts": f"[{{where = {{brand = 'a'}}, factor = 2}}, {boost}]"})
+    message = str(refused.value)
+    assert message.startswith(f"reranking.boosts[1].{field}")
+    assert right in message
+
+
+@pytest.mark.parametrize("boost", ["{where = {brand = 'a'}}", "{where = {brand = 'a'}, faktor = 2}", "7"])
+def test_a_boost_of_another_shape_is_refused_with_an_example(boost):
+    with pytest.raises(ConfigError, match=r"^reranking\.boosts\[0\]: got .*where and factor such as"):
+        load_settings(None, {}, {"reranking.boosts": f"[{boost}]"})
 
 
 @pytest.mark.parametrize("line", ['size = "200"', "size = 2.0", "size = true", "size = [1]", "size = {a = 1}"])

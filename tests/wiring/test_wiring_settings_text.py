@@ -16,6 +16,7 @@ ODD = {
     "actions.wish-list.weight": -0.5,
     "reranking.cap_attribute": 'quote " back \\ del \x7f tab \t ü',
     "reranking.pins": '[{item_id = "a\\"b", position = 2}]',
+    "reranking.boosts": '[{where = {"brand name" = "a\\"b", price = {lt = 5, in = [1, 2.5]}, new = true}, factor = 2}]',
     "filtering.seen": False,
     "index.kind": "hnsw",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home
 from slatewise.cli.terminal import Bars, console, print_json, results
 from slatewise.evaluation.html import write_html
+from slatewise.evaluation.reranking_table import costs_table
 from slatewise.evaluation.table import table
 
 
@@ -32,6 +34,9 @@ def evaluate(
     bundle: Annotated[str | None, typer.Option(help="Bundle to evaluate. Default: the live one.")] = None,
     max_cases: Annotated[int | None, typer.Option(help="Draw that many cases; the report says so.")] = None,
     html: Annotated[Path | None, typer.Option(help="Where the HTML report goes. Default: HOME/reports.")] = None,
+    reranking: Annotated[
+        bool, typer.Option("--reranking", help="Also price each re-ranking rule alone, in NDCG and in what it buys.")
+    ] = False,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,14 +50,25 @@ def evaluate(
       slatewise evaluate --home H --split last-item
 
       slatewise evaluate --home H --split time --json
+
+      slatewise evaluate --home H --split time --reranking
     """
     with open_home(home, overrides, must_exist=True) as opened, Bars() as bars:
         report = opened.evaluate(split=split.value, bundle=bundle, max_cases=max_cases, progress=bars)
         page = html or opened.folders.reports / f"{report.bundle}-{split.value}.html"
+        costs = None
+        if reranking:
+            costs = opened.reranking_costs(split=split.value, bundle=bundle, max_cases=max_cases, progress=bars)
     page.parent.mkdir(parents=True, exist_ok=True)
     write_html(report, page)
     if as_json:
-        print_json(report.to_json())
+        print_json(report.to_json() | ({} if costs is None else {"reranking": costs.to_json()}))
     else:
         results.print(table(report))
+        if costs is not None:
+            results.print(costs_table(costs))
     console.print(f"report: {page}")
+    if costs is not None:
+        prices = page.with_name(f"{page.stem}-reranking.json")
+        prices.write_text(json.dumps(costs.to_json(), indent=2) + "\n", encoding="utf-8")
+        console.print(f"rules: {prices}")

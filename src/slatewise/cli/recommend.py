@@ -163,6 +163,7 @@ def _one(candidate: ExplainedCandidate) -> Table:
         "outcome",
         "position",
         "reason",
+        "propensity",
         "dropped_by",
         "score",
     ):

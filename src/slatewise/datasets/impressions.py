@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from slatewise.datasets.interactions import refuse_ids, refuse_times
 from slatewise.datasets.numbers import numbers
@@ -10,14 +11,16 @@ from slatewise.datasets.rejects import Reject
 from slatewise.datasets.sheet import Sheet, Verdict
 from slatewise.domain.events import Impression
 
-COLUMNS = ("request_id", "user_id", "item_id", "position", "timestamp")
+COLUMNS = ("request_id", "user_id", "item_id", "position", "timestamp", "propensity", "explored_from")
 
 
 def read_impressions(sheet: Sheet, now: float) -> tuple[list[Impression], list[Reject]]:
     """Return the slates of the good rows in order of time, and the refused rows.
 
     Rows of one request and user are one slate, shown at its earliest time; its items are in order of position, or of
-    the file where there is no column position. Raises InputError where another column is missing.
+    the file where there is no column position. The columns propensity and explored_from are optional: a slate of which
+    some row has no propensity, or was refused, has none at all, and explored_from is that of its last place (empty: 0).
+    Raises InputError where another column is missing.
     """
     sheet.require("request_id", "user_id", "item_id", "timestamp")
     verdict = Verdict(sheet)
@@ -29,17 +32,38 @@ def read_impressions(sheet: Sheet, now: float) -> tuple[list[Impression], list[R
     if "position" in sheet.columns:
         position, _ = numbers(sheet, "position")
         verdict.refuse("position is no number", np.isnan(position))
+    likely, drawn_from = _propensities(sheet, verdict)
     request, user, item = (column.to_pylist() for column in ids.values())
     slates: dict[tuple[str, str], list[int]] = {}
     for place in np.flatnonzero(verdict.good).tolist():
         slates.setdefault((request[place], user[place]), []).append(place)
-    shown = [
-        Impression(
-            at=float(at[places].min()),
-            user_id=user_id,
-            request_id=request_id,
-            shown=tuple(item[place] for place in sorted(places, key=position.__getitem__)),
+    # A slate that lost a row has its places shifted: what was said of them holds no more.
+    broken = {(request[place], user[place]) for place in np.flatnonzero(~verdict.good).tolist()}
+    shown = []
+    for (request_id, user_id), places in slates.items():
+        at_once = sorted(places, key=position.__getitem__)
+        known = not np.isnan(likely[at_once]).any() and (request_id, user_id) not in broken
+        shown.append(
+            Impression(
+                at=float(at[places].min()),
+                user_id=user_id,
+                request_id=request_id,
+                shown=tuple(item[place] for place in at_once),
+                propensity=tuple(likely[at_once].tolist()) if known else None,
+                explored_from=int(drawn_from[at_once[-1]]) if known else 0,
+            )
         )
-        for (request_id, user_id), places in slates.items()
-    ]
     return sorted(shown, key=lambda slate: slate.at), verdict.rejects()
+
+
+def _propensities(sheet: Sheet, verdict: Verdict) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return per row its propensity, NaN where empty, and explored_from, 0 where empty; refuse what is neither."""
+    likely, drawn_from = np.full(len(sheet), np.nan), np.zeros(len(sheet))
+    if "propensity" in sheet.columns:
+        likely, unread = numbers(sheet, "propensity")
+        verdict.refuse("propensity is no probability above 0", unread | (likely <= 0) | (likely > 1))
+    if "explored_from" in sheet.columns:
+        drawn_from, unread = numbers(sheet, "explored_from")
+        drawn_from = np.where(np.isnan(drawn_from), 0.0, drawn_from)
+        verdict.refuse("explored_from is no whole number", unread | (drawn_from < 0) | (drawn_from % 1 != 0))
+    return likely, drawn_from

@@ -21,7 +21,8 @@ class ExplainedCandidate:
     """The way of one candidate through the funnel.
 
     ``outcome`` is ``shown``, ``reserve`` or ``dropped``; ``dropped_by`` is ``stage/name``; ``reason`` says why a shown
-    item stands at its position. Features and probabilities are present for ranked candidates, NaN features left out.
+    item stands at its position, ``propensity`` how likely it was to, given the candidates. Features and probabilities
+    are present for ranked candidates, NaN features left out.
     """
 
     item_id: str
@@ -35,6 +36,7 @@ class ExplainedCandidate:
     score: float | None = None
     features: Mapping[str, float] = field(default_factory=dict)
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    propensity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

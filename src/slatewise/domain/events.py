@@ -40,12 +40,19 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Impression:
-    """A slate was shown, in this order: the only honest source of negatives."""
+    """A slate was shown, in this order: the only honest source of negatives.
+
+    ``propensity`` holds, per shown item, the probability in (0, 1] with which it came to stand there given the
+    candidates; None where unknown, as in all logs from before it was kept. ``explored_from`` is the number of items
+    that the last place was drawn from by exploration, 0 where that was not drawn.
+    """
 
     at: float
     user_id: str
     request_id: str
     shown: tuple[str, ...]
+    propensity: tuple[float, ...] | None = None
+    explored_from: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

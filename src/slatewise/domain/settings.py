@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from slatewise.domain.query import Condition
+
 
 def setting(default: Any, help: str) -> Any:
     """Declare one setting with its help text."""
@@ -95,7 +97,13 @@ class FilteringSettings:
 class RankingSettings:
     """The deep ranker in the request path."""
 
-    kind: Literal["auto", "off"] = setting("auto", "auto: the bundle's ranker; off: keep the order of retrieval")
+    kind: Literal["auto", "small", "off"] = setting(
+        "auto", "auto: the bundle's ranker; small: its small variant; off: keep the order of retrieval"
+    )
+    precision: Literal["auto", "float"] = setting(
+        "auto", "auto: 8-bit numbers where training found them as good and faster; float: 32-bit numbers"
+    )
+    small_below_ms: float = setting(3.0, "time left before the deadline below which the small variant ranks")
     limit: int = setting(150, "candidates ranked at most, in the order of retrieval")
 
 
@@ -108,6 +116,14 @@ class PinSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BoostSettings:
+    """A factor on the score of the items that meet every condition; conditions are those of a query's ``where``."""
+
+    where: Mapping[str, Condition] = setting({}, "attribute = condition, one at least; all must hold")
+    factor: float = setting(1.0, "finite and above 0: 2 doubles a score, 0.5 halves it, 1 changes nothing")
+
+
+@dataclass(frozen=True, slots=True)
 class RerankingSettings:
     """How the slate is composed from the ranked candidates."""
 
@@ -116,6 +132,9 @@ class RerankingSettings:
     diversity: float = setting(0.0, "0 to 1: weight of distance to the items placed already (MMR over item vectors)")
     exploration: float = setting(0.0, "probability that the last place goes to a new item from the reserve")
     pins: tuple[PinSettings, ...] = setting((), "items at fixed places, where they may be shown at all")
+    boosts: tuple[BoostSettings, ...] = setting(
+        (), "factors on the scores of items that meet conditions, before diversity and cap"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +186,9 @@ class TrainingSettings:
     ranker_minutes: float = setting(4.0, "time for the ranker at most")
     ranker_lists: int = setting(20_000, "training slates for the ranker at most")
     ranker_epochs: int = setting(8, "passes over the slates at most")
+    position_bias: Literal["corrected", "ignored"] = setting(
+        "corrected", "corrected: learn beside the ranker what a place in a shown slate does to it, and serve without"
+    )
     stream_from: int = setting(5_000_000, "interactions above which towers read histories from a file, not memory")
     seed: int = setting(0, "seed of every random choice")
     threads: int = setting(0, "threads for training; 0 uses all cores")

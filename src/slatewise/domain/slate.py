@@ -52,4 +52,16 @@ class Slate:
     timing_ms: Mapping[str, float] = field(default_factory=dict)
     evidence: Evidence | None = None
     reasons: tuple[str, ...] = ()
-    """Per shown position, why it stands there: ``ranked``, ``pinned``, ``explored``, ``capped``."""
+    """Per shown position, why it stands there: ``ranked``, ``boosted``, ``diversified``, ``capped``, ``pinned``,
+    ``explored``."""
+    propensity: Scores | None = None
+    """Per shown position, how likely its item was to stand there, as in `ports.stages.Arrangement`; None: unknown."""
+    explored_from: int = 0
+    """How many items the last place was drawn from by exploration; 0 where it was not drawn."""
+
+    def propensities(self) -> tuple[float, ...] | None:
+        """Return the propensities as plain numbers with the digits that float32 holds, for logs and answers."""
+        if self.propensity is None:
+            return None
+        # Through text: 0.1 in float32 is 0.10000000149 as a double, and that is what a log would keep for ever.
+        return tuple(self.propensity.astype(np.str_).astype(np.float64).tolist())

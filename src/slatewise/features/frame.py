@@ -5,7 +5,7 @@ A value depends on the query and its candidate alone: no ranks, no normalising o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from slatewise.domain.candidate import Candidates
 from slatewise.domain.history import History
 from slatewise.domain.ids import Frame, Rows, Vectors
 from slatewise.domain.query import Resolved
+from slatewise.features import contacts as contact
+from slatewise.features.contacts import contacts, log_seconds, met
 from slatewise.features.state import CountedState
 from slatewise.ports.relations import Relation
 from slatewise.ports.stores import Catalogue
@@ -22,6 +24,7 @@ NEAR_LAGS = 3
 RECENT = 10
 LONG = 50
 PAIR_PRIOR = 20.0
+DAY_S = 86_400.0
 
 NAMES = (
     "affinity",
@@ -30,7 +33,9 @@ NAMES = (
     "affinity_to_recent_max",
     "affinity_to_recent_mean",
     "popularity",
-    "trend",
+    "trend_day",
+    "trend_week",
+    "trend_month",
     "follows_last",
     "follows_second_last",
     "follows_third_last",
@@ -39,16 +44,23 @@ NAMES = (
     "age",
     "history_length",
     "since_last",
-    "contacts",
-    "since_contact",
+    "hour_sine",
+    "hour_cosine",
     "category_share",
     "category_since",
+    *contact.NAMES,
 )
+
+
+def names_for(actions: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns' names in a shop with these actions: `NAMES`, then the user's contacts by each action."""
+    return (*NAMES, *(f"contacts_{action}" for action in actions))
 
 
 class DenseFrame:
     """Reads ``len(names)`` columns per candidate. *vectors* maps rows to item vectors ``(n, d)``. Thread-safe.
 
+    *actions* names the actions that contacts are told apart by, with the code that histories have for each (-1: none).
     *relation* are the bundle's neighbour lists, where it has any; *weight* is theirs in the order of retrieval, which
     is what the first column repeats.
     """
@@ -58,9 +70,12 @@ class DenseFrame:
         state: CountedState,
         catalogue: Catalogue,
         vectors: Callable[[Rows], Vectors],
+        actions: Mapping[str, int],
         relation: Relation | None = None,
         weight: float = 0.0,
     ) -> None:
+        self._names = names_for(tuple(actions))
+        self._actions = tuple(actions.values())
         self._state = state
         self._catalogue = catalogue
         self._vectors = vectors
@@ -69,26 +84,27 @@ class DenseFrame:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return NAMES
+        return self._names
 
     def read(self, query: Resolved, candidates: Candidates) -> Frame:
         rows = candidates.row
         history = query.user.history
         at = query.query.at
-        frame = np.full((len(NAMES), rows.size), np.nan, np.float32)
+        frame = np.full((len(self._names), rows.size), np.nan, np.float32)
         if rows.size:
             frame[[0, 2, 3, 4]] = self._affinities(query, history, rows)
             frame[1] = self._neighbours(history, rows)
             frame[0] += np.nan_to_num(frame[1])
             count = self._state.popularity.counts(rows).astype(np.float64)
             frame[5] = np.log1p(count)
-            frame[6] = np.log((self._state.popularity.trend(rows, at) + 1.0) / (count + 1.0))
-            frame[7:12] = self._transitions(history, rows, count)
-            frame[12] = _log_seconds(at - self._catalogue.created_at[rows])
-            frame[13] = np.log1p(len(history))
-            frame[14] = _log_seconds(at - history.at[-1:])[0] if len(history) else np.nan
-            frame[15:17] = _contacts(history.row, history, rows, at)
-            frame[17:19] = self._categories(history, rows, at)
+            frame[6:9] = np.log((self._state.popularity.trends(rows, at) + 1.0) / (count + 1.0))
+            frame[9:14] = self._transitions(history, rows, count)
+            frame[14] = log_seconds(at - self._catalogue.created_at[rows])
+            frame[15] = np.log1p(len(history))
+            frame[16] = log_seconds(at - history.at[-1:])[0] if len(history) else np.nan
+            frame[17:19] = _hour(at)
+            frame[19:21] = self._categories(history, rows, at)
+            frame[21:] = contacts(history, rows, at, self._actions)
         return np.ascontiguousarray(frame.T)
 
     def _affinities(self, query: Resolved, history: History, rows: Rows) -> Frame:
@@ -129,26 +145,13 @@ class DenseFrame:
         codes = self._catalogue.codes("categories")
         recent = history.last(LONG)
         past = codes[recent.row]
-        share, since = _contacts(past, recent, codes[rows], at)
+        share, since, _ = met(past, recent, codes[rows], at)
         unknown = codes[rows] < 0
         share[unknown], since[unknown] = np.nan, np.nan
         return np.stack([np.expm1(share) / max(len(recent), 1), since])
 
 
-def _contacts(past: Rows, history: History, wanted: Rows, at: float) -> tuple[Frame, Frame]:
-    """Return log1p(how often each wanted value is in the past) and the log seconds since it last was."""
-    times = np.zeros(wanted.size, np.float32)
-    since = np.full(wanted.size, np.nan, np.float32)
-    if past.size:
-        same = past[:, None] == wanted[None, :]
-        times = np.log1p(same.sum(0)).astype(np.float32)
-        latest = past.size - 1 - same[::-1].argmax(0)
-        met = same.any(0)
-        since[met] = _log_seconds(at - history.at[latest[met]])
-    return times, since
-
-
-def _log_seconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    # Of seconds, not of days: a minute and an hour differ more in what comes next than two weeks and three.
-    elapsed: npt.NDArray[np.float64] = np.log1p(np.maximum(seconds, 0.0))
-    return elapsed
+def _hour(at: float) -> Frame:
+    """Return the place in the day, UTC, as a point on a circle ``(2, 1)``: what is wanted in the morning and at night."""
+    turn = 2.0 * np.pi * (at % DAY_S) / DAY_S
+    return np.array([[np.sin(turn)], [np.cos(turn)]], np.float32)

@@ -14,7 +14,10 @@ import numpy.typing as npt
 
 from slatewise.domain.ids import Rows, Scores
 
-HALF_LIFE_S = 7 * 86_400.0
+HALF_LIVES_S = (86_400.0, 7 * 86_400.0, 30 * 86_400.0)
+"""Windows of recent counts, the shortest first."""
+USUAL = 1
+"""The window that says what trends."""
 POOL = 512
 REBUILD_AFTER = 4096
 
@@ -22,14 +25,24 @@ _Number = TypeVar("_Number", np.int64, np.float64)
 
 
 class Popularity:
-    """Counts per row, growing with the catalogue. One writer; readers see whole numbers."""
+    """Counts per row, growing with the catalogue. One writer; readers see whole numbers.
 
-    def __init__(self) -> None:
+    *landmark* is the instant that recent counts are relative to, by default that of the first interaction. Give the end
+    of what is known: 960 half-lives from it are told apart, the rest counts as at that border.
+    """
+
+    def __init__(self, landmark: float = np.nan) -> None:
         self.total: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-        self.recent: npt.NDArray[np.float64] = np.zeros(0, np.float64)
-        self.landmark = np.nan
+        self.windows: npt.NDArray[np.float64] = np.zeros((len(HALF_LIVES_S), 0), np.float64)
+        self.landmark = landmark
         self._pool: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._touched: set[int] = set()
+
+    @property
+    def recent(self) -> npt.NDArray[np.float64]:
+        """The usual window's counts, relative to the landmark."""
+        usual: npt.NDArray[np.float64] = self.windows[USUAL]
+        return usual
 
     def fold(self, item: Rows, at: npt.NDArray[np.float64]) -> None:
         """Count interactions, in log order. One of unknown time weighs as much as one at the landmark."""
@@ -40,9 +53,9 @@ class Popularity:
         known = np.isfinite(at)
         if np.isnan(self.landmark) and known.any():
             self.landmark = float(at[known][0])
-        age = np.where(known, at - self.landmark, 0.0) / HALF_LIFE_S
-        # 2^±960 stays finite; beyond twenty years from the landmark an interaction counts as at the border.
-        np.add.at(self.recent, item, np.exp2(np.clip(age, -960.0, 960.0)))
+        age_s = np.where(known, at - self.landmark, 0.0)
+        for window, half_life_s in zip(self.windows, HALF_LIVES_S, strict=True):
+            np.add.at(window, item, np.exp2(np.clip(age_s / half_life_s, -960.0, 960.0)))  # 2^960 stays finite
         if item.size > REBUILD_AFTER or len(self._touched) > REBUILD_AFTER:
             self._rebuild_pool()
         else:
@@ -67,15 +80,26 @@ class Popularity:
 
     def trend(self, rows: Rows, at: float) -> npt.NDArray[np.float64]:
         """Return the recent counts of rows as seen at an instant, decayed to then; undecayed where no time is known."""
-        age = at - self.landmark
-        decay = float(np.exp2(np.clip(-age / HALF_LIFE_S, -960.0, 960.0))) if np.isfinite(age) else 1.0
-        return _read(self.recent, rows) * decay
+        usual: npt.NDArray[np.float64] = self.trends(rows, at)[USUAL]
+        return usual
+
+    def trends(self, rows: Rows, at: float) -> npt.NDArray[np.float64]:
+        """Return what `trend` does for each window, shape ``(windows, n)``."""
+        age_s = at - self.landmark
+        decay = (
+            np.exp2(np.clip(-age_s / np.array(HALF_LIVES_S), -960.0, 960.0))
+            if np.isfinite(age_s)
+            else np.ones(len(HALF_LIVES_S))
+        )
+        counts: npt.NDArray[np.float64] = np.stack([_read(window, rows) for window in self.windows]) * decay[:, None]
+        return counts
 
     def _grow(self, size: int) -> None:
         if size > self.total.size:
             size = max(size, int(self.total.size * 1.2))
             self.total = np.concatenate([self.total, np.zeros(size - self.total.size, np.int64)])
-            self.recent = np.concatenate([self.recent, np.zeros(size - self.recent.size)])
+            more = np.zeros((len(HALF_LIVES_S), size - self.windows.shape[1]))
+            self.windows = np.concatenate([self.windows, more], axis=1)
 
     def _rebuild_pool(self) -> None:
         k = min(POOL, self.recent.size)
@@ -84,14 +108,14 @@ class Popularity:
 
     def save(self, folder: Path) -> None:
         """Write the counts into *folder*, which exists."""
-        np.savez(folder / "popularity.npz", total=self.total, recent=self.recent, landmark=np.float64(self.landmark))
+        np.savez(folder / "popularity.npz", total=self.total, windows=self.windows, landmark=np.float64(self.landmark))
 
     @classmethod
     def load(cls, folder: Path) -> Popularity:
         """Return the counts that `save` wrote."""
         loaded = cls()
         with np.load(folder / "popularity.npz", allow_pickle=False) as file:
-            loaded.total, loaded.recent, loaded.landmark = file["total"], file["recent"], float(file["landmark"])
+            loaded.total, loaded.windows, loaded.landmark = file["total"], file["windows"], float(file["landmark"])
         loaded._rebuild_pool()
         return loaded
 

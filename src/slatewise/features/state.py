@@ -30,6 +30,15 @@ class CountedState:
         self.popularity = popularity or Popularity()
         self.transitions = transitions or Transitions()
 
+    @classmethod
+    def ending(cls, counted: Collection[int], interactions: Interactions) -> CountedState:
+        """Return an empty state for a world whose newest *interactions* these are: recent counts are relative to them.
+
+        States compare bit for bit where they are relative to the same instant.
+        """
+        known = interactions.at[np.isfinite(interactions.at)]
+        return cls(counted, Popularity(float(known.max()) if known.size else np.nan))
+
     def fold(self, interactions: Interactions) -> None:
         """Absorb interactions in log order; those of other actions are passed over."""
         kept = np.isin(interactions.action, self._counted)

@@ -61,6 +61,7 @@ class ExplainedOut(Told):
     position: int | None
     dropped_by: str | None = Field(description="stage/name of the component that dropped it.")
     reason: str | None = Field(description="Why it stands at its position.")
+    propensity: float | None = Field(description="How likely it was to stand there, given the candidates.")
     score: float | None
     features: dict[str, float | None]
     probabilities: dict[str, float | None] = Field(description="Per action.")

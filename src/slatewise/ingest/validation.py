@@ -84,6 +84,18 @@ def _impression(event: Impression, rules: Rules, field: str) -> None:
     _list(f"{field}.shown", event.shown)
     for place, item_id in enumerate(event.shown):
         _id(f"{field}.shown[{place}]", item_id)
+    _propensity(field, event)
+
+
+def _propensity(field: str, event: Impression) -> None:
+    told, drawn_from = event.propensity, event.explored_from
+    if told is not None and (not isinstance(told, tuple) or len(told) != len(event.shown)):
+        raise InputError(f"{field}.propensity", told, f"one number per shown item ({len(event.shown)}), or nothing")
+    for place, value in enumerate(told or ()):
+        if not _is_finite(value) or not 0 < value <= 1:
+            raise InputError(f"{field}.propensity[{place}]", value, "a probability above 0 and at most 1")
+    if not isinstance(drawn_from, int) or isinstance(drawn_from, bool) or drawn_from < 0:
+        raise InputError(f"{field}.explored_from", drawn_from, "a whole number of at least 0")
 
 
 def _item_change(event: ItemChange, rules: Rules, field: str) -> None:

@@ -9,7 +9,7 @@ from slatewise.domain.errors import BundleError
 from slatewise.domain.ids import Frame, Scores, Vectors
 from slatewise.models.sessions import OnnxSession
 from slatewise.models.towers import empty_step
-from slatewise.ports.models import Sequence
+from slatewise.ports.models import Bag, Sequence
 
 
 class OnnxRanker:
@@ -23,7 +23,9 @@ class OnnxRanker:
     def actions(self) -> tuple[str, ...]:
         return self._actions
 
-    def predict(self, history: Sequence, user: Vectors, candidates: Vectors, features: Frame) -> Mapping[str, Scores]:
+    def predict(
+        self, history: Sequence, user: Vectors, attributes: Bag, candidates: Vectors, features: Frame
+    ) -> Mapping[str, Scores]:
         if not history.item.shape[1]:
             history = empty_step(history)
         (probability,) = self._session.run(
@@ -32,6 +34,8 @@ class OnnxRanker:
             gap=history.gap,
             mask=history.mask,
             user=user,
+            user_token=attributes.token,
+            user_weight=attributes.weight,
             candidate=candidates,
             feature=features,
         )

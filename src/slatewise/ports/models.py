@@ -73,10 +73,12 @@ class Ranker(Protocol):
         """The heads, by action name."""
         ...
 
-    def predict(self, history: Sequence, user: Vectors, candidates: Vectors, features: Frame) -> Mapping[str, Scores]:
+    def predict(
+        self, history: Sequence, user: Vectors, attributes: Bag, candidates: Vectors, features: Frame
+    ) -> Mapping[str, Scores]:
         """Return action -> ``(n,)`` probabilities in ``[0, 1]``.
 
-        *history* has batch 1, *user* is ``(1, d)``, *candidates* are item vectors ``(n, d)``, *features* are ``(n, f)``
+        *history* and the user's *attributes* have batch 1, *user* is ``(1, d)``, *candidates* are item vectors ``(n, d)``, *features* are ``(n, f)``
         with NaN for missing. A candidate's probabilities never depend on the other candidates.
         """
         ...

@@ -66,10 +66,20 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """A reranker's decision: distinct positions in display order, and per place why it stands there."""
+    """A reranker's decision: distinct positions in display order, and per place why it stands there.
+
+    ``propensity`` is, per place, the probability in (0, 1] with which this item came to stand there given the
+    candidates: 1 where nothing was drawn; None where the reranker does not say. ``explored_from`` is the number of
+    items that the last place was drawn from; 0 where it was not drawn. ``order`` holds all positions, best first, as
+    the reranker weighs them before it composes; None where that is the ranked order. It says what is worth keeping for
+    the next slate.
+    """
 
     position: Positions
     reason: tuple[str, ...]
+    propensity: Scores | None = None
+    explored_from: int = 0
+    order: Positions | None = None
 
 
 class Reranker(Protocol):

@@ -12,15 +12,16 @@ from slatewise.domain.errors import ConfigError
 from slatewise.domain.ids import Rows, Vectors
 from slatewise.domain.query import Resolved
 from slatewise.ports.features import FeatureFrame
-from slatewise.ports.models import Ranker, Sequence
+from slatewise.ports.models import Bag, Ranker, Sequence
 from slatewise.ports.stages import Scored
 
 
 class RankerInputs(Protocol):
     """Turns a query and rows into what a `Ranker` reads beside the features."""
 
-    def __call__(self, query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Vectors]:
-        """Return the history with batch 1, the user vector ``(1, d)``, and the item vectors ``(n, d)``."""
+    def __call__(self, query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Bag, Vectors]:
+        """Return the history and the user's attributes with batch 1, the user vector ``(1, d)``, the item vectors
+        ``(n, d)``; in the order history, user vector, attributes, item vectors."""
         ...
 
 
@@ -45,8 +46,8 @@ class ModelScorer:
         if not len(candidates):
             return Scored(np.empty(0, np.float32), names, np.empty((0, len(names)), np.float32), {})
         features = self._frame.read(query, candidates)
-        history, user, vectors = self._inputs(query, candidates.row)
-        probabilities = self._ranker.predict(history, user, vectors, features)
+        history, user, attributes, vectors = self._inputs(query, candidates.row)
+        probabilities = self._ranker.predict(history, user, attributes, vectors, features)
         score = np.zeros(len(candidates), np.float32)
         for action, weight in self._weights.items():
             score += weight * probabilities[action]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from slatewise.domain.ids import Positions, Scores, Vectors
+from slatewise.domain.ids import Positions, Vectors
 
 
-def diversified(score: Scores, vectors: Vectors, size: int, weight: float) -> Positions:
+def diversified(score: npt.NDArray[np.floating[Any]], vectors: Vectors, size: int, weight: float) -> Positions:
     """Return up to *size* positions, each the best trade of score against likeness to those before it.
 
     *score* is finite, best first, shape ``(n,)``; *vectors* are ``(n, d)``, zeros where unknown. Scores are scaled to
@@ -35,7 +37,7 @@ def diversified(score: Scores, vectors: Vectors, size: int, weight: float) -> Po
     return chosen
 
 
-def _unit_scale(score: Scores) -> npt.NDArray[np.float64]:
+def _unit_scale(score: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     wide = score.astype(np.float64)
     low, high = wide.min(), wide.max()
     return (wide - low) / (high - low) if high > low else np.zeros(score.size)

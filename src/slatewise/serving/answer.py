@@ -49,6 +49,7 @@ def _explained(slate: Slate, catalogue: Catalogue) -> Iterator[ExplainedCandidat
     dropped_by = {row: drop.component for drop in slate.dropped for row in drop.candidates.row.tolist()}
     position = {row: place for place, row in enumerate(slate.shown.row.tolist())}
     score = _by_row(slate.shown) | _by_row(slate.reserve)
+    propensity = slate.propensities()
     seen_by_ranker = _evidence(slate)
     columns = zip(
         retrieved.row.tolist(),
@@ -72,6 +73,7 @@ def _explained(slate: Slate, catalogue: Catalogue) -> Iterator[ExplainedCandidat
             score=score.get(row),
             features=features,
             probabilities=probabilities,
+            propensity=None if at is None or propensity is None else propensity[at],
         )
 
 

@@ -15,9 +15,9 @@ class CachedRecommender:
     """Answers from the cache where nothing that shapes the slate has changed, else from the live recommender.
 
     A hit is composed anew: the filters run against users and catalogue as they are now, the reranker draws its
-    exploration slot again, and holes are filled from the reserve. Never answered from the cache: a query to be
-    explained, and one whose ``min_version`` is above what the kept slate reflects. Never kept: degraded slates, and
-    slates computed while some view of the log was ahead of another.
+    exploration slot again (its propensities are of this draw), and holes are filled from the reserve. Never answered
+    from the cache: a query to be explained, and one whose ``min_version`` is above what the kept slate reflects. Never
+    kept: degraded slates, and slates computed while some view of the log was ahead of another.
 
     *live* returns the recommender of the live bundle and raises NotReady without one. *wait* blocks until the views
     reflect a version or so many milliseconds have passed. Thread-safe.

@@ -16,14 +16,14 @@ from slatewise.features.attributes import AttributeEncoder, describe
 from slatewise.features.sequences import as_sequence
 from slatewise.features.state import CountedState
 from slatewise.ports.index import VectorIndex
-from slatewise.ports.models import ItemTower, Ranker, UserTower
+from slatewise.ports.models import Bag, ItemTower, Ranker, UserTower
 from slatewise.ports.models import Sequence as HistorySequence
 from slatewise.ports.relations import Relation
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The learned parts of a bundle. ``ranker`` is None where the bundle ships none."""
+    """The learned parts of a bundle. ``ranker`` is None where the bundle ships none, and so is its small variant."""
 
     user_tower: UserTower
     item_tower: ItemTower
@@ -36,6 +36,7 @@ class Models:
     trained_items: int
     reads_order: bool
     """False where an empty history says nothing at all (spectral towers): then there is no user vector."""
+    small_ranker: Ranker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,12 @@ class LiveBundle:
         """Return the user vector ``(1, d)`` for a history; None where this bundle's tower has nothing to go by."""
         if not self.models.reads_order and not len(history):
             return None
-        bag = self.models.users.encode([{**attributes, **context}])
+        bag = self.user_bag(attributes, context)
         return self.models.user_tower.encode(self.sequence(history, self.models.history_length), bag)
+
+    def user_bag(self, attributes: Mapping[str, AttributeValue], context: Mapping[str, AttributeValue]) -> Bag:
+        """Return a user's attributes as the models read them; the request's *context* outranks what is stored."""
+        return self.models.users.encode([{**attributes, **context}])
 
     def sequence(self, history: History, limit: int) -> HistorySequence:
         """Return the newest interactions as the models read them."""

@@ -139,7 +139,9 @@ class Recommender:
 
     def _worth_keeping(self, ranked: Candidates, arrangement: Arrangement) -> Positions:
         """Return the positions of the shown and of the best of the reserve, in ranked order."""
-        worth = np.arange(len(ranked)) < arrangement.position.size + self._settings.serving.reserve
+        best = arrangement.position.size + self._settings.serving.reserve
+        worth = np.zeros(len(ranked), np.bool_)
+        worth[slice(best) if arrangement.order is None else arrangement.order[:best]] = True
         worth[arrangement.position] = True
         return np.flatnonzero(worth)
 
@@ -168,6 +170,8 @@ class Recommender:
             degraded=trace.degraded,
             timing_ms=trace.timing_ms(),
             reasons=arrangement.reason,
+            propensity=arrangement.propensity,
+            explored_from=arrangement.explored_from,
         )
 
 

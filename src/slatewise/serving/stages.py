@@ -23,6 +23,7 @@ class Stages:
     """What a `Recommender` runs. Sources come in order of trust: the first keeps a row, and limits cut from the end.
 
     ``fallback`` sources are asked only where the others, asked for more, still leave a slate short.
+    ``quick`` scores, where there is one, once fewer than ``quick_below_ms`` are left before the deadline.
     ``plain`` scores where ``scorer`` fails or there is no time for it; it must not fail.
     """
 
@@ -32,6 +33,8 @@ class Stages:
     plain: Scorer
     reranker: Reranker
     fallback: Sequence[Source] = field(default=())
+    quick: Scorer | None = None
+    quick_below_ms: float = 0.0
 
 
 def gather(sources: Sequence[Source], query: Resolved, trace: Trace, extra: int = 0) -> list[Candidates]:
@@ -92,13 +95,17 @@ def _scored(stages: Stages, query: Resolved, candidates: Candidates, trace: Trac
     if trace.is_spent:
         trace.skipped("ranking")
         return stages.plain.score(query, candidates)
+    scorer = stages.scorer
+    if stages.quick is not None and stages.quick is not scorer and trace.left_ms < stages.quick_below_ms:
+        scorer = stages.quick
+        trace.note("ranking", "small ranker, little time left")
     try:
-        scored = stages.scorer.score(query, candidates)
+        scored = scorer.score(query, candidates)
         if scored.score.shape != candidates.row.shape:
-            raise StageFailed("ranking", stages.scorer.name, "not one score per candidate")
+            raise StageFailed("ranking", scorer.name, "not one score per candidate")
         return scored
     except Exception as error:  # noqa: BLE001  a scorer is a plug-in: without it, the order of retrieval stands
-        trace.failed(f"ranking/{stages.scorer.name}", error)
+        trace.failed(f"ranking/{scorer.name}", error)
         return stages.plain.score(query, candidates)
 
 
@@ -111,7 +118,7 @@ def arrange(reranker: Reranker, query: Resolved, ranked: Candidates, trace: Trac
     try:
         arrangement = reranker.arrange(query, ranked, size)
         if not _is_sound(arrangement, len(ranked), size):
-            raise StageFailed("reranking", reranker.name, "places that are not distinct positions")
+            raise StageFailed("reranking", reranker.name, "places that are not distinct positions, or no propensities")
         return arrangement
     except Exception as error:  # noqa: BLE001  a reranker is a plug-in: without it, the ranked order stands
         trace.failed(f"reranking/{reranker.name}", error)
@@ -120,13 +127,25 @@ def arrange(reranker: Reranker, query: Resolved, ranked: Candidates, trace: Trac
 
 def _as_ranked(ranked: Candidates, size: int) -> Arrangement:
     shown = min(size, len(ranked))
-    return Arrangement(np.arange(shown), ("ranked",) * shown)
+    return Arrangement(np.arange(shown), ("ranked",) * shown, np.ones(shown, np.float32))
 
 
 def _is_sound(arrangement: Arrangement, candidates: int, size: int) -> bool:
     position = arrangement.position
     if position.size > size or len(arrangement.reason) != position.size:
         return False
+    if not _are_distinct(position, candidates):
+        return False
+    order, propensity = arrangement.order, arrangement.propensity
+    if order is not None and not (order.size == candidates and _are_distinct(order, candidates)):
+        return False
+    # The comparison is false for NaN.
+    return propensity is None or (
+        propensity.shape == position.shape and bool(np.all((propensity > 0) & (propensity <= 1)))
+    )
+
+
+def _are_distinct(position: Positions, candidates: int) -> bool:
     if not position.size:
         return True
     inside = position.min() >= 0 and position.max() < candidates

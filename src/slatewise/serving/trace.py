@@ -36,6 +36,11 @@ class Trace:
         """Whether the deadline has passed."""
         return self._clock.elapsed_ms() - self._start >= self._deadline_ms
 
+    @property
+    def left_ms(self) -> float:
+        """Milliseconds until the deadline, negative once it has passed."""
+        return self._deadline_ms - (self._clock.elapsed_ms() - self._start)
+
     def skipped(self, component: str) -> None:
         """Note a component that the deadline left no time for."""
         self.note(component, "deadline")

@@ -71,6 +71,8 @@ class ImpressionLog:
             user_id=query.user_id,
             request_id=slate.request_id,
             shown=self._item_ids(slate),
+            propensity=slate.propensities(),
+            explored_from=slate.explored_from,
         )
         with self._changed:
             is_closed, is_full = self._closed, len(self._queue) >= self._limit

@@ -50,6 +50,9 @@ class EventLogContract:
             Interaction(user_id="ü 1", item_id="i/1", action="buy", at=1.5, value=2.5, event_id="e", request_id="r"),
             Interaction(user_id="u2", item_id="i/1", action="view", at=None),
             Impression(at=2.0, user_id="u2", request_id="r", shown=("i/1", "i2")),
+            Impression(
+                at=2.5, user_id="u2", request_id="q", shown=("i/1", "i2"), propensity=(1.0, 1 / 30), explored_from=3
+            ),
             ItemChange(
                 at=3.0,
                 item_id="i2",
@@ -63,7 +66,7 @@ class EventLogContract:
             UserChange(at=5.0, user_id="u3", attributes={"age": 30.0, "taste": (1 / 3, 1.0)}),
             UserRemoval(at=6.0, user_id="u3"),
         ]
-        assert log.append(events) == Receipt(accepted=7, duplicates=0, version=log.end)
+        assert log.append(events) == Receipt(accepted=8, duplicates=0, version=log.end)
         assert [stored.event for stored in log.read()] == events
 
     def test_offsets_increase_and_every_version_reflects_what_is_below_it(self, log: EventLog) -> None:

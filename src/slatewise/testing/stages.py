@@ -194,6 +194,14 @@ class RerankerContract:
                 assert set(places) <= set(range(n))
                 assert len(arranged.reason) == len(places)
 
+    def test_tells_a_probability_per_place_or_nothing(self) -> None:
+        arranged = self.make(SmallShop()).arrange(resolved(size=5), candidates(range(30)), 5)
+        if arranged.propensity is not None:
+            assert arranged.propensity.shape == (5,)
+            assert ((arranged.propensity > 0) & (arranged.propensity <= 1)).all()
+        if arranged.order is not None:
+            assert sorted(arranged.order.tolist()) == list(range(30))
+
     def test_sinks_scores_that_are_not_finite(self) -> None:
         scores = [np.inf, np.nan, -np.inf, 3.0, 2.0, 1.0]
         arranged = self.make(SmallShop()).arrange(resolved(size=3), candidates(range(6), scores), 3)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from slatewise.training.ranker_module import RankerModule
+from slatewise.training.ranker_module import RankerModule, SmallRanker
 from slatewise.training.tower_modules import ItemTower, UserTower
 
 OPSET = 18
@@ -23,10 +23,28 @@ class _RankOne(nn.Module):
         self.ranker = ranker
 
     def forward(
-        self, item: Tensor, action: Tensor, gap: Tensor, mask: Tensor, user: Tensor, candidate: Tensor, feature: Tensor
+        self,
+        item: Tensor,
+        action: Tensor,
+        gap: Tensor,
+        mask: Tensor,
+        user: Tensor,
+        user_token: Tensor,
+        user_weight: Tensor,
+        candidate: Tensor,
+        feature: Tensor,
     ) -> Tensor:
-        logits = self.ranker(item, action, gap, mask, user, candidate[None], feature[None])
+        logits = self.ranker(item, action, gap, mask, user, user_token, user_weight, candidate[None], feature[None])
         return self.ranker.probabilities(logits)[0]
+
+
+class _SmallRankOne(nn.Module):
+    def __init__(self, ranker: SmallRanker) -> None:
+        super().__init__()
+        self.ranker = ranker
+
+    def forward(self, feature: Tensor) -> Tensor:
+        return self.ranker.probabilities(self.ranker(feature[None]))[0]
 
 
 def _export(
@@ -85,13 +103,20 @@ def export_item_tower(tower: ItemTower, path: Path) -> None:
     _export(tower, inputs, ["item_embedding", "item_vector"], axes, path)
 
 
-def export_ranker(ranker: RankerModule, dim: int, features: int, path: Path) -> None:
-    """Write the ranker with its calibration; steps and candidates may vary."""
+def export_ranker(ranker: RankerModule | SmallRanker, dim: int, features: int, path: Path) -> None:
+    """Write a ranker with its calibration; steps, tokens and candidates may vary. The small one reads only features."""
+    feature = {"feature": torch.zeros(5, features)}
+    axes = {"feature": {0: "candidates"}}
+    if isinstance(ranker, SmallRanker):
+        _export(_SmallRankOne(ranker), feature, ["probability"], axes, path)
+        return
     inputs = _history(dim, 1, 3) | {
         "user": torch.zeros(1, dim),
+        "user_token": torch.zeros(1, 4, dtype=torch.int64),
+        "user_weight": torch.zeros(1, 4),
         "candidate": torch.zeros(5, dim),
-        "feature": torch.zeros(5, features),
     }
-    axes = {name: {1: "steps"} for name in ("item", "action", "gap", "mask")}
-    axes |= {"candidate": {0: "candidates"}, "feature": {0: "candidates"}}
-    _export(_RankOne(ranker), inputs, ["probability"], axes, path)
+    axes |= {name: {1: "steps"} for name in ("item", "action", "gap", "mask")}
+    axes |= {name: {1: "tokens"} for name in ("user_token", "user_weight")}
+    axes |= {"candidate": {0: "candidates"}}
+    _export(_RankOne(ranker), inputs | feature, ["probability"], axes, path)

@@ -14,7 +14,6 @@ from slatewise.domain.holdout import HoldoutMode
 from slatewise.domain.ids import Vectors
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeSchema
-from slatewise.features.frame import NAMES
 from slatewise.features.state import CountedState
 from slatewise.index.build import build_index, measure_recall, why_index
 from slatewise.models.item_item import ItemItem
@@ -23,6 +22,7 @@ from slatewise.ports.stores import Catalogue
 from slatewise.training.progress import Progress
 
 RANKER_HISTORY = 50
+RANKER, RANKER_INT8, RANKER_SMALL = "ranker.onnx", "ranker_int8.onnx", "ranker_small.onnx"
 ATTRIBUTE_MAP = "attribute_map.npy"
 RECALL_QUERIES = 250
 RECALL_K = 100
@@ -62,7 +62,9 @@ class BundleSchema(msgspec.Struct, frozen=True):
     heads: tuple[str, ...] = ()
     """The ranker's actions; empty where the bundle has no ranker."""
     ranker_history: int = RANKER_HISTORY
-    features: tuple[str, ...] = NAMES
+    features: tuple[str, ...] = ()
+    precision: Literal["int8", "float"] = "float"
+    """Which of the ranker's graphs training found best."""
     neighbours: NeighbourSchema | None = None
     ridge: RidgeSchema | None = None
 

@@ -14,6 +14,7 @@ from slatewise.domain.events import AttributeValue
 from slatewise.domain.holdout import HoldoutMode, held_out
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeEncoder, fit_schema
+from slatewise.features.frame import names_for
 from slatewise.features.state import CountedState
 from slatewise.ports.clock import Clock
 from slatewise.training.files import BundleSchema, Learned, write_files
@@ -61,7 +62,7 @@ def learn(
         learned = learn_deep(given, material, plan, parts, base, schema, settings, folder, work, clock, progress, rng)
     else:
         learned = learn_base(material, parts, base, schema, settings.training, rng)
-    state = CountedState(settings.positive_actions)
+    state = CountedState.ending(settings.positive_actions, interactions)
     state.fold(interactions)
     learned.facts |= {
         "interactions": len(interactions),
@@ -129,6 +130,7 @@ def material_of(
         n_items=material.n_items,
         holdout=holdout,
         trained_to=given.trained_to,
+        features=names_for(settings.action_names),
         counted=tuple(settings.action_names[i] for i in sorted(settings.positive_actions)),
     )
     return material, schema

@@ -118,3 +118,23 @@ def impression_moments(
         history = History(past.row[:before], past.action[:before], past.at[:before])
         moments.append(Moment(user, impression.at, offset, history, wanted, shown))
     return moments
+
+
+def named_by_requests(
+    interactions: Interactions,
+    impressions: Sequence[tuple[int, int, Impression, Rows]],
+    reactions: Mapping[str, Sequence[tuple[int, int]]],
+) -> Mask:
+    """Mark the interactions that came from one of these slates: the same user, item and action; shape ``(n,)``."""
+    named = [
+        (user, row, action)
+        for _, user, impression, _ in impressions
+        for row, action in reactions.get(impression.request_id, ())
+    ]
+    if not named:
+        return np.zeros(len(interactions), bool)
+    users, rows, actions = np.array(named, np.int64).T
+    items = 1 + max(int(rows.max()), int(interactions.item.max(initial=0)))
+    kinds = 1 + max(int(actions.max()), int(interactions.action.max(initial=0)))
+    own = (interactions.user * items + interactions.item) * kinds + interactions.action
+    return np.isin(own, (users * items + rows) * kinds + actions)

@@ -1,4 +1,4 @@
-"""The deep ranker as a PyTorch module: history encoded once, candidates attend to it, crosses and an MLP on top."""
+"""The deep ranker as PyTorch modules: history encoded once, candidates attend to it, crosses and a gated MLP on top."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from slatewise.features.sequences import GAP_BUCKETS
 from slatewise.training.blocks import HIDDEN, PointwiseAttention
+from slatewise.training.feature_input import FeatureInput
 
 CROSS_RANK = 32
 CROSS_LAYERS = 2
 MLP_WIDTHS = (256, 128)
 HEADS = 4
 SIDE = 32
+BINS = 12
+GATE_WIDTHS = (512, 512)
+SMALL_WIDTH = 64
+SMALL_BINS = 8
 AFFINITY = 0
 """The feature column that the residual carries: the towers' own opinion."""
 
@@ -65,65 +71,111 @@ class TargetAttention(nn.Module):
         return (weight.softmax(-1) @ value).transpose(1, 2).reshape(b, k, d)
 
 
-class RankerModule(nn.Module):
-    """Scores ``(b, k)`` candidates, one logit per action. Item and user vectors come from the frozen towers.
+class RequestGates(nn.Module):
+    """What a request makes of the hidden units: one factor in (0, 2) each, 1 to begin with.
 
-    No id embeddings of its own: on histories of ordinary length those memorise and lose on what is new.
+    Runs once per request, not per candidate, so most of the ranker's parameters cost next to nothing at serving
+    (learned hidden unit contributions: Swietojanski & Renals, SLT 2014; in rankers: PEPNet, Chang et al., KDD 2023).
     """
 
-    mean: Tensor
-    std: Tensor
+    def __init__(self, width: int, hidden: tuple[int, ...], units: int, dropout: float) -> None:
+        super().__init__()
+        first, second = hidden
+        self.body = nn.Sequential(
+            nn.Linear(width, first), nn.GELU(), nn.Dropout(dropout), nn.Linear(first, second), nn.GELU()
+        )
+        self.out = nn.Linear(second, units)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, request: Tensor) -> Tensor:
+        """Map ``(b, width)`` to ``(b, units)``."""
+        gates: Tensor = 2.0 * torch.sigmoid(self.out(self.body(request)))
+        return gates
+
+
+class Calibrated(nn.Module):
+    """Heads with an origin: logits to probabilities by slope and offset per head."""
+
     slope: Tensor
     offset: Tensor
 
-    def __init__(self, dim: int, features: int, actions: int, heads: int, dropout: float, length: int) -> None:
+    def __init__(self, heads: int) -> None:
         super().__init__()
+        self.register_buffer("slope", torch.ones(heads))
+        self.register_buffer("offset", torch.zeros(heads))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Map logits to calibrated probabilities (Platt scaling per head, fitted on held-back slates)."""
+        return torch.sigmoid(logits * self.slope + self.offset)
+
+
+class RankerModule(Calibrated):
+    """Scores ``(b, k)`` candidates, one logit per action. Item and user vectors come from the frozen towers.
+
+    No id embeddings of its own: on histories of ordinary length those memorise and lose on what is new. *tokens* is
+    the vocabulary of the users' attributes.
+    """
+
+    def __init__(
+        self, dim: int, features: int, actions: int, tokens: int, heads: int, dropout: float, length: int
+    ) -> None:
+        super().__init__(heads)
         self.length = length
         self.history = nn.Linear(dim, dim)
         self.actions = nn.Embedding(actions, dim)
         self.gaps = nn.Embedding(GAP_BUCKETS, dim)
         self.recency = nn.Embedding(length, dim)
-        for embedding in (self.actions, self.gaps, self.recency):
+        self.tokens = nn.Embedding(tokens, SIDE)
+        for embedding in (self.actions, self.gaps, self.recency, self.tokens):
             nn.init.normal_(embedding.weight, std=0.02)
         self.block = PointwiseAttention(dim, HEADS, length, dropout)
         self.attention = TargetAttention(dim, HEADS)
         self.candidate = nn.Linear(dim, SIDE)
-        self.user = nn.Linear(dim, SIDE)
         self.product = nn.Linear(dim, SIDE)
-        width = 2 * features + 3 * SIDE + dim
-        self.cross = CrossNetwork(width, CROSS_RANK, CROSS_LAYERS)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, MLP_WIDTHS[0]), nn.GELU(), nn.Dropout(dropout),
-            nn.Linear(MLP_WIDTHS[0], MLP_WIDTHS[1]), nn.GELU(), nn.Dropout(dropout),
-        )  # fmt: skip
-        self.heads = nn.Linear(width + MLP_WIDTHS[1], heads)
+        self.numbers = FeatureInput(features, BINS)
+        # Crosses of single pieces of a line would cost most and say little: they see the whole numbers.
+        crossed = 2 * features + 2 * SIDE + dim
+        self.cross = CrossNetwork(crossed, CROSS_RANK, CROSS_LAYERS)
+        self.first = nn.Linear(self.numbers.width + 2 * SIDE + dim, MLP_WIDTHS[0])
+        self.second = nn.Linear(MLP_WIDTHS[0], MLP_WIDTHS[1])
+        self.dropout = nn.Dropout(dropout)
+        self.gates = RequestGates(2 * dim + SIDE, GATE_WIDTHS, sum(MLP_WIDTHS), dropout)
+        self.heads = nn.Linear(crossed + MLP_WIDTHS[1], heads)
         self.residual = nn.Parameter(torch.ones(heads))
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("std", torch.ones(features))
-        self.register_buffer("slope", torch.ones(heads))
-        self.register_buffer("offset", torch.zeros(heads))
 
     def forward(
-        self, item: Tensor, action: Tensor, gap: Tensor, mask: Tensor, user: Tensor, candidate: Tensor, feature: Tensor
+        self,
+        item: Tensor,
+        action: Tensor,
+        gap: Tensor,
+        mask: Tensor,
+        user: Tensor,
+        user_token: Tensor,
+        user_weight: Tensor,
+        candidate: Tensor,
+        feature: Tensor,
     ) -> Tensor:
         """Return logits ``(b, k, heads)``; item is ``(b, t, d)``, candidate ``(b, k, d)``, feature ``(b, k, f)``."""
-        missing = torch.isnan(feature)
-        value = torch.where(missing, torch.zeros_like(feature), (feature - self.mean) / self.std).clamp(-5.0, 5.0)
-        attended = self.attention(candidate, self._encoded(item, action, gap, mask), mask)
-        users = user[:, None].expand_as(candidate)
+        steps = self._encoded(item, action, gap, mask)
+        numbers, pieces = self.numbers(feature)
         x = torch.cat(
             [
-                value,
-                missing.to(value.dtype),
+                numbers,
                 self.candidate(candidate),
-                self.user(users),
-                self.product(users * candidate),
-                attended,
+                self.product(user[:, None] * candidate),
+                self.attention(candidate, steps, mask),
             ],
             -1,
         )
-        logits: Tensor = self.heads(torch.cat([self.cross(x), self.mlp(x)], -1))
-        return logits + self.residual * value[..., AFFINITY : AFFINITY + 1]
+        pooled = (steps * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0)
+        attributes = (self.tokens(user_token) * user_weight[..., None]).sum(1)
+        gate = self.gates(torch.cat([user, pooled, attributes], -1))[:, None]
+        y = functional.gelu(self.first(torch.cat([x, pieces], -1))) * gate[..., : MLP_WIDTHS[0]]
+        y = functional.gelu(self.second(self.dropout(y))) * gate[..., MLP_WIDTHS[0] :]
+        logits: Tensor = self.heads(torch.cat([self.cross(x), self.dropout(y)], -1))
+        logits = logits + self.residual * numbers[..., AFFINITY : AFFINITY + 1]
+        return logits
 
     def _encoded(self, item: Tensor, action: Tensor, gap: Tensor, mask: Tensor) -> Tensor:
         t = item.shape[1]
@@ -134,6 +186,22 @@ class RankerModule(nn.Module):
         encoded: Tensor = self.block(x, (1.0 - mask[:, None, None, :]) * HIDDEN, distance)
         return encoded
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Map logits to calibrated probabilities (Platt scaling per head, fitted on held-back slates)."""
-        return torch.sigmoid(logits * self.slope + self.offset)
+
+class SmallRanker(Calibrated):
+    """The ranker for tight deadlines: one hidden layer on the features alone, a tenth of the time."""
+
+    def __init__(self, features: int, heads: int, dropout: float) -> None:
+        super().__init__(heads)
+        self.numbers = FeatureInput(features, SMALL_BINS)
+        self.mlp = nn.Sequential(
+            nn.Linear(self.numbers.width, SMALL_WIDTH), nn.GELU(), nn.Dropout(dropout), nn.Linear(SMALL_WIDTH, heads)
+        )
+        self.residual = nn.Parameter(torch.ones(heads))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Return logits ``(b, k, heads)`` of features ``(b, k, f)``."""
+        numbers, pieces = self.numbers(feature)
+        logits: Tensor = (
+            self.mlp(torch.cat([numbers, pieces], -1)) + self.residual * numbers[..., AFFINITY : AFFINITY + 1]
+        )
+        return logits

@@ -41,6 +41,11 @@ class Slates:
     def __len__(self) -> int:
         return len(self.user)
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Slates, candidates of the longest, features, heads."""
+        return (*self.feature.shape, self.label.shape[2])
+
 
 def build_slates(
     moments: Sequence[Moment],

@@ -14,7 +14,7 @@ from slatewise.domain.errors import BundleError
 from slatewise.domain.ids import Vectors
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeEncoder
-from slatewise.features.frame import NAMES
+from slatewise.features.frame import names_for
 from slatewise.features.state import CountedState
 from slatewise.index.audit import audited
 from slatewise.index.load import load_index
@@ -28,7 +28,7 @@ from slatewise.models.towers import OnnxItemTower, OnnxUserTower
 from slatewise.ports.models import ItemTower, UserTower
 from slatewise.ports.stores import Catalogue
 from slatewise.serving.live import LiveBundle, Models, Neighbours
-from slatewise.training.files import ATTRIBUTE_MAP, BundleSchema, read_schema
+from slatewise.training.files import ATTRIBUTE_MAP, RANKER, RANKER_INT8, RANKER_SMALL, BundleSchema, read_schema
 
 
 def open_schema(folder: Path) -> BundleSchema:
@@ -37,7 +37,7 @@ def open_schema(folder: Path) -> BundleSchema:
         schema = read_schema(folder)
     except (OSError, msgspec.MsgspecError) as error:
         raise BundleError(f"{folder.name}/schema.json cannot be read: {error}") from error
-    if schema.features != NAMES:
+    if schema.features != names_for(schema.actions):
         raise BundleError(f"{folder.name} was trained on other features: {', '.join(schema.features)}")
     return schema
 
@@ -78,7 +78,7 @@ def open_bundle(
         models=Models(
             user_tower=user_tower,
             item_tower=item_tower,
-            ranker=OnnxRanker(folder / "ranker.onnx", schema.heads) if schema.heads else None,
+            ranker=_ranker(folder, schema, settings),
             items=AttributeEncoder(schema.items),
             users=AttributeEncoder(schema.users),
             actions=schema.actions,
@@ -86,6 +86,7 @@ def open_bundle(
             ranker_history=schema.ranker_history,
             trained_items=schema.n_items,
             reads_order=schema.kind == "deep",
+            small_ranker=OnnxRanker(folder / RANKER_SMALL, schema.heads) if schema.heads else None,
         ),
         index=audited(load_index(folder / "index", settings.index), settings.index, tell_recall),
         state=CountedState.load(folder / "features", [names.index(name) for name in schema.counted]),
@@ -94,6 +95,13 @@ def open_bundle(
         action_names=names,
         neighbours=open_neighbours(folder, schema),
     )
+
+
+def _ranker(folder: Path, schema: BundleSchema, settings: Settings) -> OnnxRanker | None:
+    if not schema.heads:
+        return None
+    is_int8 = schema.precision == "int8" and settings.ranking.precision == "auto"
+    return OnnxRanker(folder / (RANKER_INT8 if is_int8 else RANKER), schema.heads)
 
 
 def open_neighbours(folder: Path, schema: BundleSchema) -> Neighbours | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,7 +27,9 @@ from slatewise.domain.holdout import HoldoutMode
 from slatewise.domain.query import Condition, PastAction, Query
 from slatewise.domain.settings import Settings
 from slatewise.domain.slate import Slate
+from slatewise.evaluation.off_policy import Estimate, Policy, click_rates
 from slatewise.evaluation.report import Report
+from slatewise.evaluation.reranking_cost import RerankingCosts
 from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Clock, Observer
 from slatewise.serving.answer import answer
@@ -44,39 +45,14 @@ from slatewise.training.progress import Progress, Silent
 from slatewise.training.tune import Tuned, tune
 from slatewise.wiring.engine import Engine
 from slatewise.wiring.evaluate_job import Split, evaluate_bundle
+from slatewise.wiring.folders import Folders
 from slatewise.wiring.import_job import ImportReport, Source, import_source
+from slatewise.wiring.reranking_job import logged_places, price_reranking
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
 from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely
 from slatewise.wiring.tune_job import draw, save_best
 
 SETTINGS_FILE = "slatewise.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class _Folders:
-    """Where a HOME keeps what."""
-
-    home: Path
-
-    @property
-    def log(self) -> Path:
-        return self.home / "log.sqlite"
-
-    @property
-    def bundles(self) -> Path:
-        return self.home / "bundles"
-
-    @property
-    def rejects(self) -> Path:
-        return self.home / "rejects"
-
-    @property
-    def reports(self) -> Path:
-        return self.home / "reports"
-
-    @property
-    def training(self) -> Path:
-        return self.home / "training"
 
 
 class Home:
@@ -96,7 +72,7 @@ class Home:
     ) -> None:
         """Open *path*, creating it if needed. *settings* overrides by dotted name, as flags do."""
         self.path = Path(path).expanduser()
-        self.folders = _Folders(self.path)
+        self.folders = Folders(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -254,14 +230,35 @@ class Home:
         progress: Progress | None = None,
     ) -> Report:
         """Replay the held-out interactions through the real READ line of a bundle, by default the live one."""
+        return evaluate_bundle(
+            self._to_evaluate(bundle), split, self.settings, self._log, self.catalogue, self._engine, self.registry,
+            progress or Silent(), max_cases,
+        )  # fmt: skip
+
+    def reranking_costs(
+        self,
+        *,
+        split: Split = "last-item",
+        bundle: str | None = None,
+        max_cases: int | None = None,
+        progress: Progress | None = None,
+    ) -> RerankingCosts:
+        """Price every re-ranking rule alone, in NDCG and in what it buys, on the cases that `evaluate` replays."""
+        return price_reranking(
+            self._to_evaluate(bundle), split, self.settings, self._log, self.catalogue, self._engine,
+            progress or Silent(), max_cases,
+        )  # fmt: skip
+
+    def click_rates(self, policy: Policy) -> list[Estimate]:
+        """Estimate from what was logged how often each place had been clicked, had we always, or never, explored."""
+        return click_rates(logged_places(self.settings, self._log, self.catalogue), policy)
+
+    def _to_evaluate(self, bundle: str | None) -> str:
         self._ingest.catch_up()
         chosen = bundle or self.registry.live()
         if chosen is None:
             raise NotFound("no bundle is live, so there is nothing to evaluate: train with --holdout first")
-        return evaluate_bundle(
-            chosen, split, self.settings, self._log, self.catalogue, self._engine, self.registry,
-            progress or Silent(), max_cases,
-        )  # fmt: skip
+        return chosen
 
     def bundles(self) -> list[BundleInfo]:
         """Return every published bundle, oldest first."""

@@ -15,7 +15,7 @@ from slatewise.filtering.excluded import ExcludedFilter
 from slatewise.filtering.seen import SeenFilter
 from slatewise.filtering.where import WhereFilter
 from slatewise.ports.clock import Clock
-from slatewise.ports.models import Sequence
+from slatewise.ports.models import Bag, Sequence
 from slatewise.ports.stages import Scorer
 from slatewise.ports.stores import Catalogue, UserStore
 from slatewise.ranking.model_scorer import ModelScorer
@@ -29,6 +29,16 @@ from slatewise.serving.live import LiveBundle
 from slatewise.serving.recommender import Recommender
 from slatewise.serving.resolve import QueryResolver
 from slatewise.serving.stages import Stages
+
+_BLANK = np.zeros((1, 0), np.int64)
+_EMPTY = np.zeros((1, 0), np.float32)
+NO_INPUTS = (
+    Sequence(np.zeros((1, 0, 0), np.float32), _BLANK, _BLANK, _EMPTY, _EMPTY),
+    _EMPTY,
+    Bag(_BLANK, _EMPTY),
+    _EMPTY,
+)
+"""The small ranker reads features alone."""
 
 
 def build_line(
@@ -47,10 +57,13 @@ def build_line(
     if settings.reranking.pins:
         sources.insert(0, PinnedSource(catalogue, settings.reranking.pins))
     plain = RetrievalScorer()
+    scorer, quick = _scorers(live, settings, catalogue, plain)
     stages = Stages(
         sources=sources,
         filters=[AvailableFilter(catalogue), SeenFilter(), ExcludedFilter(), WhereFilter()],
-        scorer=_scorer(live, settings, catalogue, plain),
+        scorer=scorer,
+        quick=quick,
+        quick_below_ms=settings.ranking.small_below_ms,
         plain=plain,
         reranker=SlateReranker(settings.reranking, catalogue, live.vectors, rng, look_ahead=settings.serving.reserve),
         fallback=[AnyAvailableSource(catalogue)],
@@ -66,21 +79,27 @@ def build_line(
     return Recommender(bundle=live.id, settings=settings, resolver=resolver, stages=stages, clock=clock)
 
 
-def _scorer(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: Scorer) -> Scorer:
-    ranker = live.models.ranker
-    if ranker is None or settings.ranking.kind == "off":
-        return plain
+def _scorers(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: Scorer) -> tuple[Scorer, Scorer | None]:
+    """Return what ranks, and what ranks where time is short."""
+    models = live.models
+    if models.ranker is None or settings.ranking.kind == "off":
+        return plain, None
 
-    def inputs(query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Vectors]:
-        history = live.sequence(query.user.history, live.models.ranker_history)
-        user = query.vector if query.vector is not None else np.zeros((1, live.models.user_tower.dim), np.float32)
-        return history, user, live.vectors(rows)
+    def inputs(query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Bag, Vectors]:
+        history = live.sequence(query.user.history, models.ranker_history)
+        user = query.vector if query.vector is not None else np.zeros((1, models.user_tower.dim), np.float32)
+        attributes = live.user_bag(query.user.attributes, query.query.context)
+        return history, user, attributes, live.vectors(rows)
+
+    def no_inputs(query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Bag, Vectors]:
+        return NO_INPUTS
 
     weights = {name: action.weight for name, action in settings.actions.items()}
+    names = settings.action_names
+    actions = {name: names.index(name) if name in names else -1 for name in models.actions}
     held = live.neighbours
-    frame = (
-        DenseFrame(live.state, catalogue, live.vectors)
-        if held is None
-        else DenseFrame(live.state, catalogue, live.vectors, held.relation, held.weight)
-    )
-    return ModelScorer(ranker, frame, inputs, weights)
+    relation, weight = (held.relation, held.weight) if held is not None else (None, 0.0)
+    frame = DenseFrame(live.state, catalogue, live.vectors, actions, relation, weight)
+    scorer = ModelScorer(models.ranker, frame, inputs, weights)
+    quick = None if models.small_ranker is None else ModelScorer(models.small_ranker, frame, no_inputs, weights)
+    return (quick, quick) if quick is not None and settings.ranking.kind == "small" else (scorer, quick)

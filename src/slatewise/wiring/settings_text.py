@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from slatewise.domain.settings import Settings
@@ -47,8 +48,11 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        pins = (f"{{item_id = {shown(p.item_id)}, position = {p.position}}}" for p in value)
-        return f"[{', '.join(pins)}]"
+        return f"[{', '.join(map(shown, value))}]"
+    if is_dataclass(value):
+        return shown({f.name: getattr(value, f.name) for f in fields(value)})
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(name)} = {shown(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, str):
         # JSON's escapes are TOML's, but for the one control character that JSON leaves alone.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -69,9 +73,9 @@ def _table(title: str, specs: Iterable[SettingSpec], values: Any, explained: boo
     return "\n".join(lines) + "\n"
 
 
-def _key(action: str) -> str:
-    bare = all(c.isascii() and (c.isalnum() or c in "_-") for c in action)
-    return action if bare else shown(action)
+def _key(name: str) -> str:
+    bare = bool(name) and all(c.isascii() and (c.isalnum() or c in "_-") for c in name)
+    return name if bare else shown(name)
 
 
 def _row(spec: SettingSpec) -> str:

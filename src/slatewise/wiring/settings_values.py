@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 from slatewise.domain.errors import ConfigError
-from slatewise.domain.settings import PinSettings
 from slatewise.wiring.settings_schema import SettingSpec, leaf_of
+from slatewise.wiring.settings_tables import EXAMPLES, tables
 
 AT_MOST = MappingProxyType(
     {
@@ -56,7 +56,7 @@ def coerce(spec: SettingSpec, value: object, is_text: bool) -> Any:
     Text of a flag or the environment (*is_text*) is parsed; anything else must fit already.
     Raises ConfigError naming the setting, the value and what would be right.
     """
-    parsed = _parse(spec.kind, value) if is_text and isinstance(value, str) else _fit(spec.kind, value)
+    parsed = _parse(spec, value) if is_text and isinstance(value, str) else _fit(spec, value)
     if parsed is None or not _in_range(spec, parsed):
         raise refuse(spec.name, value, expected(spec))
     return parsed
@@ -79,7 +79,7 @@ def expected(spec: SettingSpec) -> str:
         return ("a whole number" if kind is int else "a number") + _range_words(spec)
     if kind is str:
         return "text"
-    return 'an array of tables such as [{item_id = "a", position = 0}]'
+    return f"an array of tables such as {EXAMPLES[kind]}"
 
 
 def is_signed(spec: SettingSpec) -> bool:
@@ -102,23 +102,24 @@ def _in_range(spec: SettingSpec, value: object) -> bool:
     return value > 0 if spec.name in ABOVE_ZERO else value >= 0
 
 
-def _parse(kind: Any, text: str) -> Any:
+def _parse(spec: SettingSpec, text: str) -> Any:
     """Return the value a text stands for, None where it stands for none."""
-    text = text.strip()
+    kind, text = spec.kind, text.strip()
     if kind is bool:
         return _TRUTH.get(text.lower())
     if kind is str or get_origin(kind) is Literal:
-        return _fit(kind, text)
+        return _fit(spec, text)
     try:
         if kind in (int, float):
-            return _fit(kind, kind(text))
-        return _fit(kind, tomllib.loads(f"value = {text}")["value"])
+            return _fit(spec, kind(text))
+        return _fit(spec, tomllib.loads(f"value = {text}")["value"])
     except (ValueError, KeyError):
         return None
 
 
-def _fit(kind: Any, value: object) -> Any:
-    """Return *value* where it is of this kind (whole numbers count as numbers), None where it is not."""
+def _fit(spec: SettingSpec, value: object) -> Any:
+    """Return *value* where it is of the setting's kind (whole numbers count as numbers), None where it is not."""
+    kind = spec.kind
     if get_origin(kind) is Literal:
         return value if value in get_args(kind) else None
     if kind is bool or kind is str:
@@ -129,20 +130,4 @@ def _fit(kind: Any, value: object) -> Any:
         return value if isinstance(value, int) else None
     if kind is float:
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-    return _pins(value)
-
-
-def _pins(value: object) -> tuple[PinSettings, ...] | None:
-    if not isinstance(value, list | tuple):
-        return None
-    pins = []
-    for entry in value:
-        if isinstance(entry, PinSettings):
-            entry = {"item_id": entry.item_id, "position": entry.position}
-        if not isinstance(entry, dict) or set(entry) != {"item_id", "position"}:
-            return None
-        item_id, position = entry["item_id"], _fit(int, entry["position"])
-        if not isinstance(item_id, str) or not item_id or position is None or position < 0:
-            return None
-        pins.append(PinSettings(item_id=item_id, position=position))
-    return tuple(pins)
+    return tables(kind, spec.name, value)

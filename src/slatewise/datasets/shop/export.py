@@ -49,16 +49,17 @@ def write_shop(dataset: Dataset, folder: Path) -> None:
     users = dataset.users
     _write(folder / "users.csv", {"user_id": [u.user_id for u in users], **_attributes([u.attributes for u in users])})
     shown = [(i, place, item_id) for i in dataset.impressions for place, item_id in enumerate(i.shown)]
-    _write(
-        folder / "impressions.csv.gz",
-        {
-            "request_id": [i.request_id for i, _, _ in shown],
-            "user_id": [i.user_id for i, _, _ in shown],
-            "item_id": [item_id for _, _, item_id in shown],
-            "position": [str(place) for _, place, _ in shown],
-            "timestamp": [_number(i.at) for i, _, _ in shown],
-        },
-    )
+    slates: dict[str, list[str | None]] = {
+        "request_id": [i.request_id for i, _, _ in shown],
+        "user_id": [i.user_id for i, _, _ in shown],
+        "item_id": [item_id for _, _, item_id in shown],
+        "position": [str(place) for _, place, _ in shown],
+        "timestamp": [_number(i.at) for i, _, _ in shown],
+    }
+    if any(i.propensity is not None for i in dataset.impressions):
+        slates["propensity"] = [None if i.propensity is None else _number(i.propensity[place]) for i, place, _ in shown]
+        slates["explored_from"] = [str(i.explored_from if place == len(i.shown) - 1 else 0) for i, place, _ in shown]
+    _write(folder / "impressions.csv.gz", slates)
 
 
 def _attributes(described: Sequence[Attributes]) -> dict[str, list[str | None]]:

@@ -1,0 +1,121 @@
+"""The simulated shop's truth: how near slates come to the oracle's, and what correcting position bias is worth.
+
+A slate is judged by the true probabilities that its user clicks its items once looked at, as gains of NDCG@10 against
+the ten likeliest of the whole catalogue. Users visit on their own: what they click is chosen from slates of random items,
+and recorded to every system alike, so that all answer the same questions. Nothing of this is known to training.
+
+    python benchmarks/shop.py --visits 400 --set training.minutes=3
+
+The last line is JSON.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from slatewise.datasets.shop.export import write_shop
+from slatewise.datasets.shop.generate import generate
+from slatewise.datasets.shop.settings import ShopSettings
+from slatewise.domain.events import Interaction
+from slatewise.domain.query import Query
+from slatewise.evaluation.bootstrap import paired_bootstrap
+from slatewise.wiring.home import Home
+
+SIZE = 10
+SLATES = 3
+"""Slates asked for in one visit; between them the user clicks on something."""
+GAP_S = 60.0
+RANDOM = 60
+"""Random items a user looks at to find something to click, between two slates."""
+SYSTEMS = {"corrected": {}, "naive": {"training.position_bias": "ignored"}}
+
+
+def gain(chance):
+    """Return the discounted sum of true click probabilities in display order."""
+    return float((chance / np.log2(np.arange(len(chance)) + 2)).sum())
+
+
+def judged(shop, homes, popular, visits, rng):
+    """Return per slate: the user, and for each way of choosing, its gain as a share of the oracle's."""
+    items = np.array(shop.item_ids)
+    user_of, found = [], []
+    at = shop.settings.end
+    for _ in range(visits):
+        user = shop.session(rng, at)
+        for _ in range(SLATES):
+            truth = dict(zip(items.tolist(), shop.true_click_probability(user, items.tolist(), at), strict=True))
+            best = gain(np.sort(list(truth.values()))[::-1][:SIZE])
+            row = {"popularity": chances(truth, popular)}
+            for name, home in homes.items():
+                slate = home.slate(Query(request_id=f"{len(found)}-{name}", at=at, user_id=user, size=SIZE, deadline_ms=60_000))
+                ids = home.catalogue.ids
+                row[name] = chances(truth, ids(slate.shown.row))
+                ranked = np.concatenate([slate.shown.row, slate.reserve.row])
+                row[f"{name}: retrieval's order"] = chances(truth, ids(in_order(slate.retrieved.row, ranked)[:SIZE]))
+                offered = np.sort(chances(truth, ids(ranked)))[::-1]
+                row[f"{name}: oracle on its candidates"] = offered[:SIZE]
+            found.append({key: gain(values) / best for key, values in row.items()})
+            user_of.append(user)
+            at += GAP_S
+            looked = rng.choice(items, RANDOM, replace=False).tolist()
+            done = [
+                Interaction(user_id=user, item_id=item, action=action, at=at) for item, action in shop.react(user, looked, at, rng)
+            ]
+            for home in homes.values():
+                if done:
+                    home.record(done)
+        at += GAP_S
+    return np.unique(user_of, return_inverse=True)[1], {key: np.array([one[key] for one in found]) for key in found[0]}
+
+
+def in_order(retrieved, ranked):
+    return retrieved[np.isin(retrieved, ranked)]
+
+
+def chances(truth, ids):
+    return np.array([truth[item] for item in ids])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=1000)
+    parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--visits", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    given = parser.parse_args()
+    overrides = dict(pair.split("=", 1) for pair in given.set)
+    overrides = {name: json.loads(value) if value[0].isdigit() else value for name, value in overrides.items()}
+    data, shop = generate(replace(ShopSettings(), n_users=given.users, n_items=given.items, seed=given.seed))
+    facts, homes = {}, {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_shop(data, folder / "data")
+        settings = {"cache.size": 0, "telemetry.impressions": "off", "training.seed": given.seed, **overrides}
+        with Home(folder / "imported", settings=settings) as home:
+            home.import_data(folder / "data")
+        for name in given.systems.split(","):
+            shutil.copytree(folder / "imported", folder / name)
+            homes[name] = Home(folder / name, settings={**settings, **SYSTEMS[name]})
+            facts[name] = homes[name].train().facts
+            print(name, json.dumps({k: facts[name].get(k) for k in ("retriever", "ranker", "train_s")}), flush=True)
+        first = next(iter(homes.values()))
+        user, share = judged(shop, homes, first.trending(SIZE), given.visits, np.random.default_rng(1))
+        for home in homes.values():
+            home.close()
+    rng = np.random.default_rng(0)
+    told = {"ndcg@10": {key: round(float(value.mean()), 4) for key, value in share.items()}, "slates": len(user)}
+    if {"corrected", "naive"} <= set(homes):
+        lift = paired_bootstrap(share["corrected"], share["naive"], user, rng)
+        told["corrected_vs_naive"] = {"mean": round(lift.mean, 4), "ci95": [round(lift.low, 4), round(lift.high, 4)]}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Slates as the ranker's tensors, which of them judge, and how well a score orders them. Knows no model."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slatewise.domain.ids import Mask, Vectors
+from slatewise.ports.models import Bag
+from slatewise.training.slates import Slates
+
+VALIDATION_SHARE = 0.1
+SAMPLED = 64
+"""Candidates of a slate one update looks at: all that were wanted, the others by chance. Judged on whole slates."""
+
+
+class RankerData:
+    """Slates, their users' attributes and the frozen item arrays, handed out as the modules' inputs by name."""
+
+    def __init__(self, slates: Slates, users: Bag, embeddings: Vectors, vectors: Vectors) -> None:
+        self.slates = slates
+        self._users = users
+        self._embeddings = torch.from_numpy(embeddings)
+        self._vectors = torch.from_numpy(vectors)
+
+    def inputs(self, at: np.ndarray, columns: np.ndarray | None = None) -> dict[str, Tensor]:
+        """Return the inputs for these slates; of each, all candidates or those in *columns* ``(l, n)``."""
+        s = self.slates
+        chosen, feature = s.candidate[at], s.feature[at]
+        if columns is not None:
+            chosen = np.take_along_axis(chosen, columns, 1)
+            feature = np.take_along_axis(feature, columns[..., None], 1)
+        held = torch.from_numpy((s.past.row[at] >= 0).astype(np.float32))
+        item = self._embeddings[torch.from_numpy(np.maximum(s.past.row[at], 0))] * held[..., None]
+        return {
+            "item": item,
+            "action": torch.from_numpy(s.past.action[at]),
+            "gap": torch.from_numpy(s.past.gap[at]),
+            "mask": held,
+            "user": torch.from_numpy(s.vector[at]),
+            "user_token": torch.from_numpy(self._users.token[at]),
+            "user_weight": torch.from_numpy(self._users.weight[at]),
+            "candidate": self._vectors[torch.from_numpy(np.maximum(chosen, 0))],
+            "feature": torch.from_numpy(feature),
+        }
+
+
+def judging(slates: Slates, seed: int) -> Mask:
+    """Mark the slates of a tenth of the users, who judge and calibrate and are not learned from."""
+    users = np.unique(slates.user)
+    size = max(1, math.ceil(users.size * VALIDATION_SHARE)) if users.size > 1 else 0
+    return np.isin(slates.user, np.random.default_rng(seed).permutation(users)[:size])
+
+
+def sampled_columns(slates: Slates, at: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return up to `SAMPLED` columns of each slate ``(l, n)``: what was wanted, then candidates drawn evenly."""
+    key = rng.random(slates.candidate[at].shape)
+    key[slates.label[at].any(2)] = 2.0
+    key[slates.candidate[at] < 0] = -1.0
+    kept = min(SAMPLED, key.shape[1])
+    return np.argpartition(-key, kept - 1, axis=1)[:, :kept]
+
+
+def slate_ndcg(score: np.ndarray, slates: Slates, at: np.ndarray, k: int = 10) -> float:
+    """Return the mean NDCG@k of scores ``(l, k)`` over the slates' own candidates, NaN last, 0 without slates.
+
+    What retrieval missed is not the ranker's to find.
+    """
+    if not at.size:
+        return 0.0
+    score = np.where(slates.candidate[at] < 0, -np.inf, np.nan_to_num(score, nan=-1e9))
+    order = np.argsort(-score, axis=1, kind="stable")[:, :k]
+    hit = np.take_along_axis(slates.label[at].any(2), order, 1)
+    discount = 1.0 / np.log2(np.arange(2, order.shape[1] + 2))
+    wanted = np.minimum(slates.label[at].any(2).sum(1), k)
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(wanted, discount.size)]
+    return float(((hit * discount).sum(1) / np.maximum(ideal, 1e-9)).mean())

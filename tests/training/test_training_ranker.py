@@ -1,0 +1,153 @@
+"""The parts of the ranker's training, each on data whose answer is known."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra slatewise[train]")
+
+from slatewise.domain.columns import Interactions  # noqa: E402
+from slatewise.domain.events import Impression  # noqa: E402
+from slatewise.domain.settings import TrainingSettings  # noqa: E402
+from slatewise.ports.models import Bag  # noqa: E402
+from slatewise.telemetry.clock import SystemClock  # noqa: E402
+from slatewise.training.feature_input import FeatureInput  # noqa: E402
+from slatewise.training.moments import named_by_requests  # noqa: E402
+from slatewise.training.progress import Silent  # noqa: E402
+from slatewise.training.ranker_loss import SlateLoss  # noqa: E402
+from slatewise.training.ranker_slates import RankerData, judging, sampled_columns, slate_ndcg  # noqa: E402
+from slatewise.training.ranker_training import Judged, RankerFit, fit_small_ranker  # noqa: E402
+from slatewise.training.slates import Slates  # noqa: E402
+from slatewise.training.windows import pad_histories  # noqa: E402
+
+
+def slates_of(feature: np.ndarray, label: np.ndarray, position: np.ndarray | None = None) -> Slates:
+    count, width, _ = feature.shape
+    place = np.full((count, width), -1) if position is None else position
+    candidate = np.tile(np.arange(width), (count, 1))
+    past = pad_histories([], 4)
+    return Slates(np.arange(count), np.zeros((count, 2), np.float32), past, candidate, feature, label, place)
+
+
+def fitted(
+    slates: Slates, epochs: int = 6, position_bias: str = "corrected", weights: Sequence[float] = (1.0,)
+) -> RankerFit:
+    bag = Bag(np.zeros((len(slates), 1), np.int64), np.zeros((len(slates), 1), np.float32))
+    vectors = np.zeros((slates.shape[1], 2), np.float32)
+    # The small variant reads no history: a padded one of the right height will do.
+    slates = Slates(*(getattr(slates, n) for n in ("user", "vector")), past_of(len(slates)), slates.candidate,
+                    slates.feature, slates.label, slates.position)  # fmt: skip
+    settings = TrainingSettings(ranker_epochs=epochs, ranker_minutes=60.0, position_bias=position_bias)
+    data = RankerData(slates, bag, vectors, vectors)
+    return fit_small_ranker(Judged(data, judging(slates, 0), np.array(weights), settings, SystemClock(), Silent()))
+
+
+def past_of(count: int):  # type: ignore[no-untyped-def]
+    from slatewise.domain.history import EMPTY_HISTORY
+
+    return pad_histories([EMPTY_HISTORY] * count, 4)
+
+
+def biased(count: int = 1500, width: int = 8) -> Slates:
+    """The second feature decides; but the shop put what has a high third feature first, where people look."""
+    rng = np.random.default_rng(0)
+    feature = rng.standard_normal((count, width, 3)).astype(np.float32)
+    order = np.argsort(-(feature[..., 2] + 0.5 * rng.standard_normal((count, width))), axis=1)
+    position = np.argsort(order, axis=1)
+    wanted = 1.0 / (1.0 + np.exp(-(1.5 * feature[..., 1] - 1.0)))
+    looked = (1.0 + position) ** -1.0
+    label = (rng.random((count, width)) < wanted * looked)[..., None]
+    return slates_of(feature, label, position)
+
+
+def test_what_a_place_does_is_learned_apart_from_what_is_wanted() -> None:
+    given = biased()
+    truth = np.argsort(np.argsort(-given.feature[..., 1], axis=1), axis=1) < 2
+
+    def judged(fit: RankerFit) -> float:
+        with torch.no_grad():
+            score = fit.model(torch.from_numpy(given.feature))[..., 0].numpy()  # type: ignore[operator]
+        unbiased = slates_of(given.feature, truth[..., None])
+        return slate_ndcg(score, unbiased, np.arange(len(given)))
+
+    corrected, naive = fitted(given), fitted(given, position_bias="ignored")
+    assert judged(corrected) > judged(naive) + 0.02
+    bias = np.array(corrected.position_bias[0][:8])
+    assert bias[0] - bias[7] > 1.0, "log of an eighth is -2.1"
+    assert naive.position_bias[0][:8] == [0.0] * 8
+
+
+def test_heads_share_one_scale_so_that_their_sum_orders() -> None:
+    rng = np.random.default_rng(1)
+    feature = rng.standard_normal((800, 12, 2)).astype(np.float32)
+    label = np.zeros((800, 12, 2), bool)
+    # The rare action has a loud feature, the frequent one a quiet one: heads on scales of their own would mislead.
+    is_rare = rng.random(800) < 0.1
+    loud, quiet = feature[..., 0].argmax(1), feature[..., 1].argmax(1)
+    label[np.arange(800)[is_rare], loud[is_rare], 0] = True
+    label[np.arange(800)[~is_rare], quiet[~is_rare], 1] = True
+    fit = fitted(slates_of(feature, label), epochs=40, weights=(1.0, 1.0))
+    assert fit.ndcg > 0.85
+    assert [one["ece"] < 0.05 for one in fit.calibration] == [True, True]
+
+
+def test_the_pass_that_orders_held_back_users_best_is_kept() -> None:
+    given = biased(400)
+    fit = fitted(given, epochs=4)
+    assert fit.ndcg == max(step["ndcg@10"] for step in fit.curve)
+    assert fit.earns_its_place
+
+
+def test_pieces_tell_where_a_number_lies_and_say_nothing_of_what_is_missing() -> None:
+    numbers = FeatureInput(2, bins=4)
+    frame = np.stack([np.linspace(0, 100, 1001), np.full(1001, 7.0)], 1).astype(np.float32)
+    numbers.fit(frame, frame[:, 0] > 99)
+    values, pieces = numbers(torch.tensor([[-5.0, 7.0], [99.6, 7.0], [200.0, 7.0], [float("nan"), 7.0]]))
+    pieces = pieces.reshape(4, 2, 4)[:, 0]
+    assert pieces[0].tolist() == [0.0] * 4
+    assert pieces[2].tolist() == [1.0] * 4
+    assert 0 < float(pieces[1].sum()) < 4
+    assert (pieces[1] > 0).sum() >= 3, "half of the borders lie where something was wanted"
+    assert pieces[3].tolist() == [0.0] * 4
+    assert values[3, 0] == 0
+    assert values[3, 2] == 1, "the flag of what is missing"
+    assert torch.isfinite(values).all()
+
+
+def test_one_update_sees_all_that_was_wanted() -> None:
+    rng = np.random.default_rng(0)
+    label = np.zeros((5, 200, 1), bool)
+    label[np.arange(5), [0, 50, 199, 3, 120], 0] = True
+    given = slates_of(rng.standard_normal((5, 200, 2)).astype(np.float32), label)
+    columns = sampled_columns(given, np.arange(5), rng)
+    assert columns.shape == (5, 64)
+    assert np.take_along_axis(label, columns[..., None], 1).any((1, 2)).all()
+
+
+def test_padding_is_no_candidate() -> None:
+    given = biased(6)
+    given.candidate[:, 5:] = -1
+    loss = SlateLoss(1, corrects_position=True)
+    columns = np.tile(np.arange(8), (6, 1))
+    logits = torch.zeros(6, 8, 1)
+    given.label[:, 5:] = False
+    told = loss(logits, given, np.arange(6), columns)
+    logits[:, 5:] = 50.0
+    assert torch.allclose(told, loss(logits, given, np.arange(6), columns))
+
+
+def test_interactions_that_a_slate_led_to_are_known_by_user_item_and_action() -> None:
+    n = 5
+    held = Interactions(
+        np.arange(n), np.array([0, 0, 1, 1, 2]), np.array([3, 4, 3, 3, 3]), np.array([1, 1, 1, 0, 1]),
+        np.arange(n) * 1.0, np.ones(n, np.float32),
+    )  # fmt: skip
+    shown = Impression(at=0.0, user_id="u1", request_id="r", shown=("a", "b"))
+    slates = [(9, 1, shown, np.array([3, 4]))]
+    assert named_by_requests(held, slates, {"r": [(3, 1)], "unknown": [(4, 1)]}).tolist() == [False] * 2 + [
+        True,
+        False,
+        False,
+    ]
+    assert not named_by_requests(held, [], {"r": [(3, 1)]}).any()
