@@ -1,8 +1,8 @@
 """The simulated shop's truth: how near slates come to the oracle's, and what correcting position bias is worth.
 
 A slate is judged by the true probabilities that its user clicks its items once looked at, as gains of NDCG@10 against
-the ten likeliest of the whole catalogue. Users visit on their own: what they click is chosen from slates of random items,
-and recorded to every system alike, so that all answer the same questions. Nothing of this is known to training.
+the ten likeliest of the whole catalogue. Users visit on their own: what they click is chosen from slates of random
+items, and recorded to every system alike, so that all answer the same questions. Nothing of this is known to training.
 
     python benchmarks/shop.py --visits 400 --set training.minutes=3
 
@@ -52,7 +52,8 @@ def judged(shop, homes, popular, visits, rng):
             best = gain(np.sort(list(truth.values()))[::-1][:SIZE])
             row = {"popularity": chances(truth, popular)}
             for name, home in homes.items():
-                slate = home.slate(Query(request_id=f"{len(found)}-{name}", at=at, user_id=user, size=SIZE, deadline_ms=60_000))
+                asked = Query(request_id=f"{len(found)}-{name}", at=at, user_id=user, size=SIZE, deadline_ms=60_000)
+                slate = home.slate(asked)
                 ids = home.catalogue.ids
                 row[name] = chances(truth, ids(slate.shown.row))
                 ranked = np.concatenate([slate.shown.row, slate.reserve.row])
@@ -63,9 +64,8 @@ def judged(shop, homes, popular, visits, rng):
             user_of.append(user)
             at += GAP_S
             looked = rng.choice(items, RANDOM, replace=False).tolist()
-            done = [
-                Interaction(user_id=user, item_id=item, action=action, at=at) for item, action in shop.react(user, looked, at, rng)
-            ]
+            reactions = shop.react(user, looked, at, rng)
+            done = [Interaction(user_id=user, item_id=item, action=action, at=at) for item, action in reactions]
             for home in homes.values():
                 if done:
                     home.record(done)
@@ -113,7 +113,10 @@ def main():
     told = {"ndcg@10": {key: round(float(value.mean()), 4) for key, value in share.items()}, "slates": len(user)}
     if {"corrected", "naive"} <= set(homes):
         lift = paired_bootstrap(share["corrected"], share["naive"], user, rng)
-        told["corrected_vs_naive"] = {"mean": round(lift.mean, 4), "ci95": [round(lift.low, 4), round(lift.high, 4)]}
+        told["corrected_vs_naive"] = {
+            "mean": round(lift.difference, 4),
+            "ci95": [round(lift.low, 4), round(lift.high, 4)],
+        }
     print(json.dumps(told))
 
 

@@ -17,11 +17,11 @@ NAMES = names_for(("view", "buy"))
 VECTORS = np.eye(6, dtype=np.float32)
 
 
-def frame_of(state: CountedState) -> DenseFrame:
+def frame_of(state: CountedState, vectors: np.ndarray = VECTORS) -> DenseFrame:
     codes = np.array([0, 0, 1, 1, -1, 2])
     created = np.array([NOW - DAY, np.nan, NOW, NOW, NOW, NOW])
     catalogue = SimpleNamespace(codes=lambda name: codes, created_at=created)
-    return DenseFrame(state, catalogue, lambda rows: VECTORS[rows], {"view": 0, "buy": 1})  # type: ignore[arg-type]
+    return DenseFrame(state, catalogue, lambda rows: vectors[rows], {"view": 0, "buy": 1})  # type: ignore[arg-type]
 
 
 def query(history: History, vector: np.ndarray | None = None) -> Resolved:
@@ -79,11 +79,14 @@ def test_what_is_not_known_is_missing_and_not_zero() -> None:
 
 
 def test_a_candidates_values_do_not_depend_on_the_others() -> None:
-    frame = frame_of(folded([1, 2, 3, 1, 2, 5, 4]))
-    asked = query(History(np.array([1, 2]), np.zeros(2, np.int64), np.array([NOW - 50, NOW - 5])), VECTORS[2:3])
+    vectors = np.random.default_rng(0).standard_normal((6, 64)).astype(np.float32)
+    frame = frame_of(folded([1, 2, 3, 1, 2, 5, 4]), vectors)
+    asked = query(History(np.array([1, 2]), np.zeros(2, np.int64), np.array([NOW - 50, NOW - 5])), vectors[2:3])
     whole = frame.read(asked, candidates(0, 1, 2, 3, 4, 5))
     for row in range(6):
         np.testing.assert_array_equal(frame.read(asked, candidates(row))[0], whole[row])
+    turned = frame.read(asked, candidates(5, 3, 0, 4))
+    np.testing.assert_array_equal(turned, whole[[5, 3, 0, 4]], err_msg="to the last digit, wherever it stands")
 
 
 def test_live_values_equal_those_of_a_replay_bit_for_bit() -> None:

@@ -1,4 +1,4 @@
-"""What a user's history holds of the very candidates: how often, how, how long ago. Knows no counters and no vectors."""
+"""What a user's history holds of the very candidates: how often, how, how long ago. Knows no counters, no vectors."""
 
 from __future__ import annotations
 

@@ -111,9 +111,9 @@ class DenseFrame:
         out = np.full((4, rows.size), np.nan, np.float32)
         vectors = self._vectors(rows)
         if query.vector is not None:
-            out[0] = vectors @ query.vector[0]
+            out[0] = _dots(vectors, query.vector)[:, 0]
         if len(history):
-            similar = vectors @ self._vectors(history.row[-RECENT:]).T
+            similar = _dots(vectors, self._vectors(history.row[-RECENT:]))
             out[1], out[2], out[3] = similar[:, -1], similar.max(1), similar.mean(1)
         return out
 
@@ -155,3 +155,13 @@ def _hour(at: float) -> Frame:
     """Return the place in the day, UTC, as a point on a circle ``(2, 1)``: what is wanted in the morning and at night."""
     turn = 2.0 * np.pi * (at % DAY_S) / DAY_S
     return np.array([[np.sin(turn)], [np.cos(turn)]], np.float32)
+
+
+def _dots(vectors: Vectors, others: Vectors) -> Vectors:
+    """Return the dot products ``(n, m)`` of ``(n, d)`` and ``(m, d)``, each from its own two rows alone.
+
+    Products of matrices sum in an order that depends on where in the batch a row stands: the same candidate would have
+    other last digits in another company.
+    """
+    dots: Vectors = np.einsum("nd,md->nm", vectors, others)
+    return dots
