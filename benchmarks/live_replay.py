@@ -1,8 +1,8 @@
 """Features as served equal features as replayed, bit for bit: events in batches of any size, restarts in between.
 
 A HOME with a trained ranker takes events one by one and in batches; every so often some users' slates are asked for
-with an explanation, which holds what the ranker read. Now and then the HOME is closed and opened again. Then the log is read
-once, folded as training folds it up to each question, and every value is compared.
+with an explanation, which holds what the ranker read. Now and then the HOME is closed and opened again. Then the log is
+read once, folded as training folds it up to each question, and every value is compared.
 
     python benchmarks/live_replay.py --events 100000
 

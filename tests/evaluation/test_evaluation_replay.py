@@ -183,3 +183,18 @@ def test_a_second_scorer_orders_what_was_ranked_and_changes_nothing(line: Any) -
     assert [rows.tolist() for rows in done.rescored] == [[8, 6, 4]]
     assert done.stage("final", 3).tolist() == plain.stage("final", 3).tolist()
     assert plain.rescored == ()
+
+
+def test_where_ranking_failed_the_second_scorer_is_not_asked(line: Any) -> None:
+    past = Interactions(
+        np.arange(3), np.zeros(3, int), np.array([1, 2, 9]), np.zeros(3, int), np.arange(3.0), np.ones(3, "f4")
+    )
+
+    def explained(query: Query) -> Slate:
+        row = np.array([4, 8, 6])
+        nothing = Evidence(row=row, feature_names=(), features=np.empty((3, 0), "f4"), probabilities={})
+        return replace(line.recommend(query), evidence=nothing)
+
+    cases = last_item_cases(past, {0}, names)
+    done = replay(cases, explained, line.ids, ACTIONS, rescore=lambda evidence: evidence.features[:, 0])
+    assert [rows.tolist() for rows in done.rescored] == [[4, 8, 6]]

@@ -27,7 +27,7 @@ from slatewise.models.spectral import fit_spectral
 
 ITEMS = 60
 SETTINGS = Settings(actions={"interaction": ActionSettings(seen=True)})
-BASELINES = ["popularity", "recent_popularity", "item_knn", "markov", "matrix_factorisation"]
+BASELINES = ["popularity", "recent_popularity", "item_knn", "markov", "ease", "matrix_factorisation"]
 METRICS = ["ndcg@10", "hr@10", "recall@10", "recall@100", "mrr@10", "coverage@10", "novelty@10", "diversity@10"]
 
 
@@ -74,7 +74,7 @@ def test_the_json_form_has_every_stage_baseline_and_metric(report: Report) -> No
         assert set(metrics) == set(METRICS)
         assert all(isinstance(value, float) for value in metrics.values())
     assert (told["split"], told["bundle"], told["users"], told["queries"]) == ("last-item", "b1", 200, 200)
-    assert set(told) >= {"cold", "bootstrap", "timing_ms"}
+    assert set(told) >= {"cold", "warm", "new", "bootstrap", "timing_ms", "decomposition"}
 
 
 def test_a_line_that_ranks_by_counts_scores_as_the_popularity_baseline_does(report: Report) -> None:
@@ -106,6 +106,24 @@ def test_a_target_the_user_has_already_is_lost_by_filtering(line: Any) -> None:
     assert report.lost["filtering"] == 1.0
     assert report.seen_targets == 1.0
     assert [report.baselines[name]["recall@100"] for name in BASELINES] == [0.0] * len(BASELINES)
+
+
+def test_a_wanted_item_outside_the_catalogue_is_a_miss_and_not_a_question_less(
+    line: Any, checkerboard: Interactions
+) -> None:
+    last = np.flatnonzero(last_of_each_user(checkerboard))
+    gone = last[checkerboard.user[last] < 50]
+    beyond = checkerboard.item.copy()
+    beyond[gone] = ITEMS + 15
+    whole, part = run(line, checkerboard), run(type(line)(), replace(checkerboard, item=beyond))
+    assert part.queries == whole.queries == 200
+    kept = run(type(line)(), checkerboard.take(checkerboard.user >= 50))
+    assert part.stages["retrieval"]["recall@100"] == pytest.approx(150 / 200)
+    assert part.lost["retrieval"] == pytest.approx(50 / 200)
+    assert part.decomposition.oracle.hit_rate == pytest.approx(150 / 200)
+    for name in ("popularity", "markov", "ease"):
+        assert part.baselines[name]["hr@10"] < whole.baselines[name]["hr@10"]
+    assert kept.queries == 150
 
 
 def test_baselines_never_see_held_out_interactions(line: Any, checkerboard: Interactions) -> None:
@@ -147,6 +165,9 @@ def test_time_split_tells_cold_users_from_warm_ones(line: Any, checkerboard: Int
     report = run(line, newcomers, "time")
     assert report.cold.queries > 50
     assert report.cold.queries + report.warm.queries == report.queries
+    unseen = newcomers.user[newcomers.user >= 500]
+    assert (report.new.queries, report.new.users) == (unseen.size, np.unique(unseen).size)
+    assert report.new.queries != report.cold.queries
     assert report.curves.history_labels[0] == "0"
     assert report.warm.baselines["item_knn"]["hr@10"] > report.cold.baselines["item_knn"]["hr@10"]
     assert sum(report.curves.history_queries) == report.queries
@@ -211,7 +232,7 @@ def test_the_page_fetches_nothing(report: Report, tmp_path: Path) -> None:
 def test_the_page_draws_every_plot_with_distinct_ids_that_resolve(report: Report) -> None:
     text = page(report)
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(drawings) == 6
+    assert len(drawings) == 7
     for drawing in drawings:
         ElementTree.fromstring(drawing)
     parsed = Fetches()
@@ -239,7 +260,7 @@ def test_the_page_escapes_whatever_it_is_told(report: Report) -> None:
     text = page(told)
     assert "<script" not in text
     assert text.count("&lt;script&gt;") >= 7
-    bars = re.findall(r"<svg.*?</svg>", text, re.DOTALL)[0]
+    bars = re.findall(r"<svg.*?</svg>", text, re.DOTALL)[1]
     assert evil in "".join(ElementTree.fromstring(bars).itertext())
 
 
@@ -260,5 +281,5 @@ def test_a_report_of_few_and_cold_cases_can_still_be_shown(line: Any) -> None:
     report = run(line, one)
     json.dumps(report.to_json(), allow_nan=False)
     assert report.to_json()["standard_errors"]["stages"]["final"]["ndcg@10"] is None
-    assert page(report).count("<svg") == 6
+    assert page(report).count("<svg") == 7
     Console(file=io.StringIO()).print(table(report))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from slatewise.domain.errors import ConfigError
-from slatewise.ports.models import Sequence
+from slatewise.ports.models import Bag, Sequence
 from slatewise.ranking.model_scorer import ModelScorer
 from slatewise.ranking.retrieval_scorer import RetrievalScorer
 from slatewise.testing.small_shop import DIM, item_vectors
@@ -21,7 +21,7 @@ class LogisticRanker:
 
     actions = ("click", "buy", "hide")
 
-    def predict(self, history, user, candidates, features):
+    def predict(self, history, user, attributes, candidates, features):
         assert history.item.shape == (1, 0, DIM)
         affinity = (candidates * user).sum(1) + features[:, 0]
         return {a: (1 / (1 + np.exp(-affinity * (i + 1)))).astype(np.float32) for i, a in enumerate(self.actions)}
@@ -31,7 +31,7 @@ def inputs(query, rows):
     empty = np.zeros((1, 0), np.int64)
     none = np.zeros((1, 0), np.float32)
     history = Sequence(np.zeros((1, 0, DIM), np.float32), empty, empty, none, none)
-    return history, query.vector, item_vectors(rows)
+    return history, query.vector, Bag(empty, none), item_vectors(rows)
 
 
 def scorer(weights, ranker=None):
@@ -66,7 +66,7 @@ def test_a_ranker_without_any_weighted_head_is_refused():
 
 def test_an_unknown_probability_gives_no_score():
     class Unsure(LogisticRanker):
-        def predict(self, history, user, candidates, features):
+        def predict(self, history, user, attributes, candidates, features):
             return {"click": np.array([0.5, np.nan], np.float32)}
 
     scored = scorer({"click": 1.0}, Unsure()).score(QUERY, candidates([1, 2]))

@@ -266,3 +266,20 @@ def test_the_query_may_give_more_time_than_the_settings(build, ask):
     clock = FakeClock()
     scorer = Slow(RowScorer(float), clock, 300)
     assert build(SmallShop(), clock=clock, scorer=scorer).recommend(ask(deadline_ms=400)).degraded == ()
+
+
+@pytest.mark.parametrize(("deadline_ms", "says"), [(40, ("ranking: small ranker, little time left",)), (400, ())])
+def test_the_quick_scorer_ranks_where_little_time_is_left_and_the_answer_says_so(build, ask, deadline_ms, says):
+    shop = SmallShop()
+    rising, falling = RowScorer(float), RowScorer(lambda row: -float(row))
+    line = build(shop, clock=FakeClock(), scorer=rising, quick=falling, quick_below_ms=50.0)
+    slate = line.recommend(ask(deadline_ms=deadline_ms))
+    assert slate.degraded == says
+    direction = -1 if says else 1
+    assert np.all(np.diff(slate.shown.row) * -direction > 0)
+
+
+def test_a_line_that_ranks_by_the_quick_scorer_alone_is_not_degraded_by_it(build, ask):
+    quick = RowScorer(float)
+    line = build(SmallShop(), scorer=quick, quick=quick, quick_below_ms=1e9)
+    assert line.recommend(ask()).degraded == ()

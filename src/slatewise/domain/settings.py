@@ -183,7 +183,7 @@ class TrainingSettings:
     epochs: int = setting(50, "passes over the histories at most; early stopping ends sooner")
     patience: int = setting(10, "validations without a better NDCG@10 before stopping")
     minutes: float = setting(20.0, "time for the towers at most; the learning rate decays to the end of it")
-    ranker_minutes: float = setting(4.0, "time for the ranker at most")
+    ranker_minutes: float = setting(6.0, "time for the ranker at most")
     ranker_lists: int = setting(20_000, "training slates for the ranker at most")
     ranker_epochs: int = setting(8, "passes over the slates at most")
     position_bias: Literal["corrected", "ignored"] = setting(

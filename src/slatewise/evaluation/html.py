@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
+from slatewise.evaluation.decomposition_html import decomposition_section
+from slatewise.evaluation.markup import bullets, drawings, grid, milliseconds, percent, times
 from slatewise.evaluation.plots import plots
 from slatewise.evaluation.report import Group, Metrics, Report
 from slatewise.evaluation.style import CSS
@@ -27,13 +29,15 @@ def page(report: Report) -> str:
             f"<h1>Offline quality</h1>\n<p class='soft'>{_subtitle(report)}</p>",
             _tiles(report),
             "<h2>Stages and baselines</h2>" + _quality(report.stages, report.baselines, report),
-            "<h2>How sure</h2>" + _list(sentence(comparison, report) for comparison in report.bootstrap),
+            "<h2>How sure</h2>" + bullets(sentence(comparison, report) for comparison in report.bootstrap),
             "<h2>Where the wanted items were lost</h2>" + _lost(report),
+            decomposition_section(report),
             _plots(report),
             "<h2>New and known users</h2>" + _group("history shorter than five", report.cold),
             _group("history of five or more", report.warm),
+            _group("users without any interaction in training, whatever they did since", report.new),
             "<h2>Time</h2>" + _timing(report),
-            "<h2>Notes</h2>" + _list([*_degraded(report), *report.notes]),
+            "<h2>Notes</h2>" + bullets([*_degraded(report), *report.notes]),
         )
     )
     return (
@@ -59,33 +63,15 @@ def _tiles(report: Report) -> str:
         (figure("ndcg@10", final["ndcg@10"]), "NDCG@10 of the final slate"),
         (figure("hr@10", final["hr@10"]), "hit rate@10 of the final slate"),
         (figure("recall@100", filtered["recall@100"]), "recall@100 before ranking"),
-        (_times(final["ndcg@10"], popularity.get("ndcg@10", math.nan)), "NDCG@10 against popularity"),
-        (_times(final["ndcg@10"], filtered["ndcg@10"]), "NDCG@10 against retrieval alone"),
-        (_ms(report.timing_ms.get("total", {}).get("p95", math.nan)), "for one slate, 95th percentile"),
+        (times(final["ndcg@10"], popularity.get("ndcg@10", math.nan)), "NDCG@10 against popularity"),
+        (times(final["ndcg@10"], filtered["ndcg@10"]), "NDCG@10 against retrieval alone"),
+        (milliseconds(report.timing_ms.get("total", {}).get("p95", math.nan)), "for one slate, 95th percentile"),
     ]
     return (
         "<div class='tiles'>"
         + "".join(f"<div class='tile'><b>{b}</b><span>{s}</span></div>" for b, s in tiles)
         + "</div>"
     )
-
-
-def _times(value: float, reference: float) -> str:
-    return f"{value / reference:.2f} ×" if reference > 0 else "–"  # noqa: RUF001 - a times sign, an en dash
-
-
-def _ms(value: float) -> str:
-    return f"{value:.1f} ms" if math.isfinite(value) else "–"  # noqa: RUF001 - an en dash
-
-
-def _table(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str]]]) -> str:
-    """Rows are (class, name, cells of finished HTML)."""
-    top = "".join(f"<th scope='col'>{escape(column)}</th>" for column in head)
-    lines = "".join(
-        f"<tr class='{kind}'><th scope='row'>{escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-        for kind, name, cells in rows
-    )
-    return f"<div class='scroll'><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
 def _quality(stages: Mapping[str, Metrics], baselines: Mapping[str, Metrics], report: Report | None = None) -> str:
@@ -101,7 +87,7 @@ def _quality(stages: Mapping[str, Metrics], baselines: Mapping[str, Metrics], re
                 cells[place] += f" <small>±{error[column]:.4f}</small>"
         css = "final" if name == "final" else ("baseline" if kind == "baselines" else "stage")
         rows.append((css, name.replace("_", " "), cells))
-    return _table(["", *COLUMNS], rows)
+    return grid(["", *COLUMNS], rows)
 
 
 def _group(title: str, group: Group) -> str:
@@ -111,44 +97,30 @@ def _group(title: str, group: Group) -> str:
 
 def _lost(report: Report) -> str:
     rows = [
-        ("final" if stage == "final" else "stage", "shown" if stage == "final" else stage, [_percent(share)])
+        ("final" if stage == "final" else "stage", "shown" if stage == "final" else stage, [percent(share)])
         for stage, share in report.lost.items()
     ]
-    forbidden = _percent(report.seen_targets)
+    forbidden = percent(report.seen_targets)
     return (
         "<p>Each wanted item counts once, at the stage that let it go; "
-        f"{forbidden} of them no rule would show, as the user has them already.</p>" + _table(["", "share"], rows)
+        f"{forbidden} of them no rule would show, as the user has them already.</p>" + grid(["", "share"], rows)
     )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}" if math.isfinite(share) else "–"  # noqa: RUF001 - an en dash
-
-
 def _timing(report: Report) -> str:
-    rows = [("stage", stage, [_ms(spent["p50"]), _ms(spent["p95"])]) for stage, spent in report.timing_ms.items()]
-    return _table(["", "median", "95th percentile"], rows)
+    rows = [
+        ("stage", stage, [milliseconds(spent["p50"]), milliseconds(spent["p95"])])
+        for stage, spent in report.timing_ms.items()
+    ]
+    return grid(["", "median", "95th percentile"], rows)
 
 
 def _plots(report: Report) -> str:
     drawn = plots(report)
-    if drawn is None:
-        return f"<h2>Plots</h2><p>{NO_PLOTS}</p>"
-    return (
-        "<div class='plots'>"
-        + "".join(
-            f"<section><h2>{escape(title)}</h2><p class='soft'>{escape(text)}</p><figure>{svg}</figure></section>"
-            for title, text, svg in drawn
-        )
-        + "</div>"
-    )
+    return f"<h2>Plots</h2><p>{NO_PLOTS}</p>" if drawn is None else drawings(drawn)
 
 
 def _degraded(report: Report) -> list[str]:
     if not report.degraded:
         return ["No slate was degraded."]
     return [f"Degraded: {component} in {count:,} slates." for component, count in report.degraded.items()]
-
-
-def _list(sentences: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in sentences) + "</ul>"

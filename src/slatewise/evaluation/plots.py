@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from slatewise.evaluation.report import Report
 
@@ -35,8 +35,17 @@ STYLE: dict[Any, Any] = {
 }
 
 
+Plot: TypeAlias = tuple[str, str, Callable[[Report, Any], bool], float]
+"""Title, explanation, what draws it onto a figure (False: nothing to draw), and its height in inches."""
+
+
 def plots(report: Report) -> list[tuple[str, str, str]] | None:
     """Return ``(title, explanation, svg)`` per plot, or None where matplotlib is not installed."""
+    return draw(report, _PLOTS, "plot")
+
+
+def draw(report: Report, chosen: Sequence[Plot], salt: str) -> list[tuple[str, str, str]] | None:
+    """Return what `plots` does for other plots; their elements' ids begin with *salt*."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -44,10 +53,10 @@ def plots(report: Report) -> list[tuple[str, str, str]] | None:
         return None
     drawn = []
     with matplotlib.rc_context(STYLE):
-        for number, (title, explanation, draw, height) in enumerate(_PLOTS):
+        for number, (title, explanation, onto, height) in enumerate(chosen):
             figure = Figure(figsize=(7.2, height), layout="constrained")
-            if draw(report, figure):
-                drawn.append((title, explanation, _svg(figure, f"plot{number}", matplotlib.rc_context)))
+            if onto(report, figure):
+                drawn.append((title, explanation, _svg(figure, f"{salt}{number}", matplotlib.rc_context)))
     return drawn
 
 
@@ -175,7 +184,7 @@ def _latency(report: Report, figure: Any) -> bool:
     return True
 
 
-_PLOTS: tuple[tuple[str, str, Callable[[Report, Any], bool], float], ...] = (
+_PLOTS: tuple[Plot, ...] = (
     (
         "Quality of each stage",
         "Every bar answers the same questions; grey bars are baselines that rank the whole catalogue.",

@@ -156,6 +156,9 @@ def replay(
 def _rescored(slate: Slate, rescore: Rescore) -> Rows:
     if slate.evidence is None or not slate.evidence.row.size:
         return np.empty(0, np.int64)
+    if not slate.evidence.features.shape[1]:
+        # Ranking failed or had no time: its order is that of retrieval, and there is nothing to score anew.
+        return slate.evidence.row
     return slate.evidence.row[best_first(rescore(slate.evidence))]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from slatewise.evaluation.bootstrap import Interval
+from slatewise.evaluation.decomposition import Decomposition
 
 Metrics: TypeAlias = Mapping[str, float]
 """A metric's key, such as ``ndcg@10``, to its value; NaN where it could not be measured."""
@@ -48,9 +49,11 @@ class Report:
     """The offline quality of each stage beside the baselines, and how sure it is.
 
     ``queries`` were asked of ``users`` users; ``offered`` counts the cases before sampling. ``cold`` has the queries
-    with a history shorter than five. ``bootstrap`` maps a comparison to the 95 % interval of the difference in NDCG@10.
-    ``timing_ms`` maps a stage to ``p50`` and ``p95``. ``lost`` says where the targets were lost, as shares that sum to
-    1 with ``final``; ``seen_targets`` is the share of targets that the rule against seen items forbids in any case.
+    with a history shorter than five, ``new`` those of users without any interaction in training (they may have done
+    something since, so the groups overlap). ``bootstrap`` maps a comparison to the 95 % interval of the difference in
+    NDCG@10. ``timing_ms`` maps a stage to ``p50`` and ``p95``. ``lost`` says where the targets were lost, as shares
+    that sum to 1 with ``final``; ``seen_targets`` is the share of targets that the rule against seen items forbids in
+    any case.
     """
 
     split: str
@@ -64,6 +67,7 @@ class Report:
     standard_errors: Mapping[str, Mapping[str, Metrics]]
     cold: Group
     warm: Group
+    new: Group
     bootstrap: Mapping[str, Interval]
     timing_ms: Mapping[str, Metrics]
     lost: Metrics
@@ -71,6 +75,7 @@ class Report:
     degraded: Mapping[str, int]
     cached: int
     curves: Curves
+    decomposition: Decomposition
     notes: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
@@ -82,6 +87,8 @@ class Report:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decomposition):
+        return _plain(value.to_json())
     if isinstance(value, (Report, Group, Curves, Interval)):
         return {name: _plain(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, Mapping):

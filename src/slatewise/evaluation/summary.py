@@ -11,6 +11,7 @@ from slatewise.domain.ids import Mask, Rows
 from slatewise.evaluation.bootstrap import Interval, paired_bootstrap
 from slatewise.evaluation.cases import Case
 from slatewise.evaluation.curves import curves_of
+from slatewise.evaluation.decomposition import Decomposition
 from slatewise.evaluation.lists import Lists, PerQuery, found
 from slatewise.evaluation.measure import DEPTH, Items, Measured, measure
 from slatewise.evaluation.replay import STAGES, Replayed
@@ -20,7 +21,7 @@ COLD = 5
 """Histories shorter than this are cold."""
 
 JUDGED = "ndcg@10"
-COMPARISONS = (("final", "filtered"), ("final", "lambdarank"), ("final", "popularity"), ("final", "markov"))
+COMPARISONS = tuple(("final", other) for other in ("filtered", "lambdarank", "popularity", "markov", "ease"))
 
 
 def summarise(
@@ -32,11 +33,14 @@ def summarise(
     split: str,
     rng: np.random.Generator,
     notes: Sequence[str] = (),
+    *,
+    known_users: Rows,
+    decomposition: Decomposition,
 ) -> Report:
     """Measure every stage and baseline on the same cases and compare them.
 
     *baselines* maps a name to lists in the order of ``replayed.cases``; *popularity* holds training counts per row;
-    *seen* the rows each case's user may not be shown again.
+    *seen* the rows each case's user may not be shown again; *known_users* the rows of users that training saw.
     """
     cases = replayed.cases
     targets = [case.targets for case in cases]
@@ -60,6 +64,7 @@ def summarise(
         },
         cold=_group(length < COLD, user, stages, others),
         warm=_group(length >= COLD, user, stages, others),
+        new=_group(~np.isin(user, known_users), user, stages, others),
         bootstrap=_compared(stages | others, user, rng),
         timing_ms={stage: _percentiles(spent) for stage, spent in timing.items()},
         lost=_lost(replayed, cases),
@@ -67,6 +72,7 @@ def summarise(
         degraded=replayed.degraded,
         cached=replayed.cached,
         curves=curves_of(replayed, stages, others, length, timing),
+        decomposition=decomposition,
         notes=(*notes, *_own_notes(replayed)),
     )
 

@@ -36,7 +36,7 @@ def contacts(history: History, rows: Rows, at: float, actions: Sequence[int]) ->
 def met(past: Rows, history: History, wanted: Rows, at: float) -> tuple[Frame, Frame, Rows]:
     """Return log1p of how often each wanted value is in *past*, the log seconds since it last was, and that step.
 
-    *past* holds one value per step of *history*: the rows themselves or what they stand for. The step is -1 where never.
+    *past* holds one value per step of *history*: the rows or what they stand for. The step is -1 where never.
     """
     times = np.zeros(wanted.size, np.float32)
     since = np.full(wanted.size, np.nan, np.float32)

@@ -152,7 +152,7 @@ class DenseFrame:
 
 
 def _hour(at: float) -> Frame:
-    """Return the place in the day, UTC, as a point on a circle ``(2, 1)``: what is wanted in the morning and at night."""
+    """Return the place in the day, UTC, as a point on a circle ``(2, 1)``: mornings and nights differ."""
     turn = 2.0 * np.pi * (at % DAY_S) / DAY_S
     return np.array([[np.sin(turn)], [np.cos(turn)]], np.float32)
 

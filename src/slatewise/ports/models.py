@@ -78,7 +78,8 @@ class Ranker(Protocol):
     ) -> Mapping[str, Scores]:
         """Return action -> ``(n,)`` probabilities in ``[0, 1]``.
 
-        *history* and the user's *attributes* have batch 1, *user* is ``(1, d)``, *candidates* are item vectors ``(n, d)``, *features* are ``(n, f)``
-        with NaN for missing. A candidate's probabilities never depend on the other candidates.
+        *history* and the user's *attributes* have batch 1, *user* is ``(1, d)``, *candidates* are item
+        vectors ``(n, d)``, *features* are ``(n, f)`` with NaN for missing. A candidate's
+        probabilities never depend on the other candidates.
         """
         ...

@@ -10,6 +10,8 @@ from slatewise.domain.ids import Frame, Mask
 
 CLIP = 5.0
 SMALLEST_STD = 1e-3
+FAR = 1e9
+"""What is missing lies so far below every border."""
 NOT_MET = 1e30
 """Where a bin that is not used begins: nothing reaches it."""
 
@@ -59,11 +61,10 @@ class FeatureInput(nn.Module):
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         missing = torch.isnan(feature)
-        held = torch.where(missing, self.mean, feature)
-        value = ((held - self.mean) / self.std).clamp(-CLIP, CLIP)
-        flag = missing.to(feature.dtype)
-        piece = ((held[..., None] - self.start) * self.slope).clamp(0.0, 1.0) * (1.0 - flag)[..., None]
-        return torch.cat([value, flag], -1), piece.flatten(-2)
+        value = ((torch.where(missing, self.mean, feature) - self.mean) / self.std).clamp(-CLIP, CLIP)
+        held = torch.where(missing, torch.full_like(feature, -FAR), feature)
+        piece = ((held[..., None] - self.start) * self.slope).clamp(0.0, 1.0)
+        return torch.cat([value, missing.to(feature.dtype)], -1), piece.flatten(-2)
 
 
 def _borders(known: np.ndarray, sought: np.ndarray, bins: int) -> np.ndarray:

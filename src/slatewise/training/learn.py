@@ -48,7 +48,7 @@ def learn(
     plan = plan_of(interactions, settings)
     rng = np.random.default_rng(settings.training.seed)
     material, schema = material_of(given, interactions, settings, holdout)
-    parts = cut(material, plan, settings, rng)
+    parts = cut(material, plan, settings, rng, len(given.impressions))
     dim, rank = settings.training.dim, settings.training.linear_rank
     past = positive_of(parts.past)
     if settings.training.lists == "off":

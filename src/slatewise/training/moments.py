@@ -17,6 +17,9 @@ REAL_TIMES_FROM = 1e8
 """Times below this (March 1973) are positions or counters, not instants: they do not order different users."""
 
 SLICE_SHARE = 0.15
+SLICE_SHARE_SHOWN = 0.4
+ENOUGH_SHOWN = 10_000
+"""Logged slates from which on the ranker's slice is larger: what was shown and not taken teaches the ranker alone."""
 TAIL_SHARE = 0.1
 TAIL_LONGEST = 5
 
@@ -37,14 +40,16 @@ class Moment:
     shown: Rows | None = None
 
 
-def ranker_slice(interactions: Interactions) -> Mask:
+def ranker_slice(interactions: Interactions, shown: int = 0) -> Mask:
     """Mark what the towers leave to the ranker: lists from data that the retriever has seen teach the wrong trust.
 
-    With real times, the newest share of all; else the tail of each user's history, as only that order is known.
+    With real times, the newest share of all, more where many slates were logged as *shown*; else the tail of each
+    user's history, as only that order is known.
     """
     at = interactions.at[np.isfinite(interactions.at)]
     if at.size * 2 > len(interactions) and float(np.median(at)) >= REAL_TIMES_FROM:
-        return np.isfinite(interactions.at) & (interactions.at >= np.quantile(at, 1 - SLICE_SHARE))
+        share = SLICE_SHARE_SHOWN if shown >= ENOUGH_SHOWN else SLICE_SHARE
+        return np.isfinite(interactions.at) & (interactions.at >= np.quantile(at, 1 - share))
     mask = np.zeros(len(interactions), bool)
     histories = Histories.of(interactions)
     offsets = []

@@ -52,10 +52,10 @@ def plan_of(interactions: Interactions, settings: Settings) -> Plan:
     return Plan(towers, settings.training.ranker != "off", why)
 
 
-def cut(material: Material, plan: Plan, settings: Settings, rng: np.random.Generator) -> Parts:
-    """Cut the material; the newest part is left to the ranker, if there is to be one."""
+def cut(material: Material, plan: Plan, settings: Settings, rng: np.random.Generator, shown: int = 0) -> Parts:
+    """Cut the material; the newest part is left to the ranker, if there is to be one. *shown* slates were logged."""
     interactions = material.interactions
-    later = ranker_slice(interactions) if plan.ranker else np.zeros(len(interactions), bool)
+    later = ranker_slice(interactions, shown) if plan.ranker else np.zeros(len(interactions), bool)
     older = interactions.take(~later)
     held = hold_back(older, material.positive, material.n_items, rng)
     past = replace(material, interactions=older.take(~held))

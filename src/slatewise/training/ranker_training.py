@@ -81,8 +81,9 @@ def fit_small_ranker(given: Judged) -> RankerFit:
 def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes: float, task: str) -> RankerFit:
     slates, settings = given.data.slates, given.settings
     judge, train = np.flatnonzero(given.judges), np.flatnonzero(~given.judges)
-    held: Mask = slates.candidate[train] >= 0
-    model.numbers.fit(slates.feature[train][held], slates.label[train].any(2)[held])
+    held: Mask = np.asarray(slates.candidate[train] >= 0)
+    wanted: Mask = np.asarray(slates.label[train].any(2))
+    model.numbers.fit(slates.feature[train][held], wanted[held])
     fit = RankerFit(model)
     useful = judge[slates.label[judge].any((1, 2))]
     fit.retrieval_ndcg = slate_ndcg(slates.feature[useful][..., AFFINITY], slates, useful)

@@ -57,6 +57,7 @@ class _Prepared:
     lists: ItemItem
     factors: SpectralFactors
     linear_ndcg: float
+    shown: int
 
 
 def tune(
@@ -115,12 +116,12 @@ def _prepare(given: TrainingInput, settings: Settings, holdout: HoldoutMode, pro
         raise TrainingError(f"there are no towers to tune: {plan.why}")
     material, _ = material_of(given, interactions, settings, holdout)
     rng = np.random.default_rng(settings.training.seed)
-    parts = cut(material, plan, settings, rng)
+    parts = cut(material, plan, settings, rng, len(given.impressions))
     positive = positive_of(parts.past)
     rank = settings.training.linear_rank
     choice, factors = choose_linear(positive, parts.validation, rank, WIDEST, rng, progress)
     lists = fit_linear(positive, material.n_items, choice, WIDEST, rng, progress).lists
-    return _Prepared(material, plan, lists, factors, choice.ndcg)
+    return _Prepared(material, plan, lists, factors, choice.ndcg, len(given.impressions))
 
 
 def _as_they_are(training: TrainingSettings) -> dict[str, float | int]:
@@ -153,7 +154,7 @@ def _judge(
     use_threads(training)
     # The same generator as in preparation, so every trial is judged by the same users.
     rng = np.random.default_rng(training.seed)
-    parts = cut(prepared.material, prepared.plan, replace(settings, training=training), rng)
+    parts = cut(prepared.material, prepared.plan, replace(settings, training=training), rng, prepared.shown)
     whole = prepared.factors
     factors = SpectralFactors(
         np.ascontiguousarray(whole.input[:, : training.dim]),

@@ -16,6 +16,8 @@ from slatewise.domain.query import PastAction, Query
 from slatewise.domain.settings import Settings
 from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Clock
+from slatewise.ports.index import VectorIndex
+from slatewise.ports.stages import Source
 from slatewise.serving.live import LiveBundle
 from slatewise.serving.recommender import Recommender
 from slatewise.serving.similar import SimilarItems
@@ -126,7 +128,7 @@ class Engine:
         if with_held_out and schema.holdout != "none":
             trained = self._log.interactions(0, schema.trained_to)
             live.fold(trained.take(held_out(trained, schema.holdout)))
-        recommender = build_line(live, settings, self._catalogue, self._users, folded, self._clock, self._rng)
+        recommender = self.line(live, settings, folded)
         similar = SimilarItems(
             index=live.index,
             vectors=live.vectors,
@@ -136,6 +138,20 @@ class Engine:
         )
         self._warm(recommender)
         return Loaded(live, schema, recommender, similar)
+
+    def line(
+        self,
+        live: LiveBundle,
+        settings: Settings,
+        folded: Callable[[], int],
+        *,
+        index: VectorIndex | None = None,
+        only: Source | None = None,
+    ) -> Recommender:
+        """Return a read line over *live* and its state; *index* and *only* as in `build_line`."""
+        return build_line(
+            live, settings, self._catalogue, self._users, folded, self._clock, self._rng, index=index, only=only
+        )
 
     def _warm(self, recommender: Recommender) -> None:
         """Answer once for nobody and once for a short history, so that no user waits for columns and graphs to load."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +16,12 @@ from slatewise.evaluation.cases import last_item_cases, time_cases
 from slatewise.evaluation.evaluate import evaluate
 from slatewise.evaluation.lambdarank import open_lambdarank
 from slatewise.evaluation.measure import Items
+from slatewise.evaluation.replay import Recommend
 from slatewise.evaluation.report import Report
+from slatewise.index.exact import ExactIndex
+from slatewise.ports.index import VectorIndex
+from slatewise.ports.stages import Source
+from slatewise.serving.live import LiveBundle
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.user_names import UserNames
@@ -31,6 +38,8 @@ LAST_ITEM_NOTE = (
     "as in every published figure on this split."
 )
 
+NO_RANKER_NOTE = "No ranker is asked (the bundle ships none, or it is off), so `ranked` is the order of retrieval."
+
 
 def evaluate_bundle(
     bundle: str,
@@ -42,9 +51,11 @@ def evaluate_bundle(
     registry: FolderRegistry,
     progress: Progress,
     max_cases: int | None = None,
+    decompose_cases: int = 0,
 ) -> Report:
     """Replay the split's held-out interactions through the bundle's READ line and price every stage.
 
+    *decompose_cases* of the replayed cases are also asked of lines that differ in one thing each; 0: of none.
     Raises InputError for a bundle that was trained under another holdout: it has seen the answers.
     """
     # Figures are to say what the models know, not how busy the machine was.
@@ -65,6 +76,8 @@ def evaluate_bundle(
     else:
         cases = last_item_cases(interactions, positive, UserNames(log).ids)
     by_time = split == "time"
+    ranks = loaded.live.models.ranker is not None and settings.ranking.kind != "off"
+    notes = [LAST_ITEM_NOTE] if not by_time else []
     return evaluate(
         cases,
         loaded.recommender.recommend,
@@ -84,6 +97,52 @@ def evaluate_bundle(
         fold=loaded.live.fold if by_time else None,
         max_cases=max_cases,
         progress=progress,
-        notes=() if by_time else (LAST_ITEM_NOTE,),
-        lambdarank=open_lambdarank(registry.path(bundle)),
+        notes=notes if ranks else [*notes, NO_RANKER_NOTE],
+        # Trees read what the ranker read: without one, nothing was.
+        lambdarank=open_lambdarank(registry.path(bundle)) if ranks else None,
+        lines=_Lines(engine, loaded.live, _patient(settings), lambda: log.end, catalogue) if decompose_cases else None,
+        decompose_cases=decompose_cases,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Read lines over one live bundle that differ in one thing each, as `evaluation.probe.Lines` asks for."""
+
+    engine: Engine
+    live: LiveBundle
+    settings: Settings
+    folded: Callable[[], int]
+    catalogue: LiveCatalogue
+
+    @property
+    def index(self) -> VectorIndex:
+        return self.live.index
+
+    @property
+    def exact(self) -> VectorIndex:
+        """An exhaustive index over the vectors of the bundle's items; costs their memory once more."""
+        known = np.arange(min(self.live.models.trained_items, len(self.catalogue)), dtype=np.int64)
+        rows = known[[self.catalogue.exists(row) for row in known.tolist()]]
+        exact = ExactIndex(self.live.index.dim)
+        exact.upsert(rows, self.live.vectors(rows))
+        return exact
+
+    def wider(self, k: int) -> Recommend:
+        settings = replace(
+            self.settings,
+            retrieval=replace(self.settings.retrieval, two_tower=k),
+            ranking=replace(self.settings.ranking, limit=len(self.catalogue)),
+        )
+        return self.engine.line(self.live, settings, self.folded).recommend
+
+    def searching(self, index: VectorIndex) -> Recommend:
+        return self.engine.line(self.live, self.settings, self.folded, index=index).recommend
+
+    def offering(self, source: Source) -> Recommend:
+        return self.engine.line(self.live, self.settings, self.folded, only=source).recommend
+
+
+def _patient(settings: Settings) -> Settings:
+    """Return the settings with so late a deadline that figures do not depend on how busy the machine is."""
+    return replace(settings, serving=replace(settings.serving, deadline_ms=PATIENT_MS))

@@ -227,12 +227,17 @@ class Home:
         split: Split = "last-item",
         bundle: str | None = None,
         max_cases: int | None = None,
+        decompose_cases: int = 0,
         progress: Progress | None = None,
     ) -> Report:
-        """Replay the held-out interactions through the real READ line of a bundle, by default the live one."""
+        """Replay the held-out interactions through the real READ line of a bundle, by default the live one.
+
+        *decompose_cases* of them also go through lines with other candidates: where quality is lost, and what more
+        candidates would cost.
+        """
         return evaluate_bundle(
             self._to_evaluate(bundle), split, self.settings, self._log, self.catalogue, self._engine, self.registry,
-            progress or Silent(), max_cases,
+            progress or Silent(), max_cases, decompose_cases,
         )  # fmt: skip
 
     def reranking_costs(

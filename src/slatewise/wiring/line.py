@@ -15,8 +15,9 @@ from slatewise.filtering.excluded import ExcludedFilter
 from slatewise.filtering.seen import SeenFilter
 from slatewise.filtering.where import WhereFilter
 from slatewise.ports.clock import Clock
+from slatewise.ports.index import VectorIndex
 from slatewise.ports.models import Bag, Sequence
-from slatewise.ports.stages import Scorer
+from slatewise.ports.stages import Scorer, Source
 from slatewise.ports.stores import Catalogue, UserStore
 from slatewise.ranking.model_scorer import ModelScorer
 from slatewise.ranking.retrieval_scorer import RetrievalScorer
@@ -49,13 +50,16 @@ def build_line(
     folded: Callable[[], int],
     clock: Clock,
     rng: np.random.Generator,
+    *,
+    index: VectorIndex | None = None,
+    only: Source | None = None,
 ) -> Recommender:
-    """Return the recommender of one bundle. *folded* says up to which log offset all its views are."""
-    held = live.neighbours
-    blend = Blend(held.relation, held.weight, live.vectors) if held is not None else None
-    sources = line_up(live.index, live.state, catalogue, settings.retrieval, blend)
-    if settings.reranking.pins:
-        sources.insert(0, PinnedSource(catalogue, settings.reranking.pins))
+    """Return the recommender of one bundle. *folded* says up to which log offset all its views are.
+
+    What evaluation varies: *index* is searched in place of the bundle's, and *only* is asked in place of all sources,
+    the fallback among them.
+    """
+    sources = [only] if only is not None else _sources(live, settings, catalogue, index)
     plain = RetrievalScorer()
     scorer, quick = _scorers(live, settings, catalogue, plain)
     stages = Stages(
@@ -66,7 +70,7 @@ def build_line(
         quick_below_ms=settings.ranking.small_below_ms,
         plain=plain,
         reranker=SlateReranker(settings.reranking, catalogue, live.vectors, rng, look_ahead=settings.serving.reserve),
-        fallback=[AnyAvailableSource(catalogue)],
+        fallback=[AnyAvailableSource(catalogue)] if only is None else [],
     )
     resolver = QueryResolver(
         settings=settings,
@@ -77,6 +81,16 @@ def build_line(
         folded=folded,
     )
     return Recommender(bundle=live.id, settings=settings, resolver=resolver, stages=stages, clock=clock)
+
+
+def _sources(live: LiveBundle, settings: Settings, catalogue: Catalogue, index: VectorIndex | None) -> list[Source]:
+    held = live.neighbours
+    blend = Blend(held.relation, held.weight, live.vectors) if held is not None else None
+    searched = live.index if index is None else index
+    sources = line_up(searched, live.state, catalogue, settings.retrieval, blend)
+    if settings.reranking.pins:
+        sources.insert(0, PinnedSource(catalogue, settings.reranking.pins))
+    return sources
 
 
 def _scorers(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: Scorer) -> tuple[Scorer, Scorer | None]:
