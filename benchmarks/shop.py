@@ -3,6 +3,7 @@
 A slate is judged by the true probabilities that its user clicks its items once looked at, as gains of NDCG@10 against
 the ten likeliest of the whole catalogue. Users visit on their own: what they click is chosen from slates of random
 items, and recorded to every system alike, so that all answer the same questions. Nothing of this is known to training.
+Since clicks are judged, slates are ranked by the probability of a click alone: weights are changed after training.
 
     python benchmarks/shop.py --visits 400 --set training.minutes=3
 
@@ -32,6 +33,7 @@ SLATES = 3
 GAP_S = 60.0
 RANDOM = 60
 """Random items a user looks at to find something to click, between two slates."""
+CLICKS = {f"actions.{name}.weight": float(name == "click") for name in ("view", "click", "cart", "buy")}
 SYSTEMS = {"corrected": {}, "naive": {"training.position_bias": "ignored"}}
 
 
@@ -73,6 +75,15 @@ def judged(shop, homes, popular, visits, rng):
     return np.unique(user_of, return_inverse=True)[1], {key: np.array([one[key] for one in found]) for key in found[0]}
 
 
+def train(data, folder, into, settings):
+    write_shop(data, folder / "data")
+    with Home(folder / "unfinished", settings=settings) as home:
+        home.import_data(folder / "data")
+        facts = home.train().facts
+    print(into.name, json.dumps({k: facts.get(k) for k in ("retriever", "ranker", "train_s")}), flush=True)
+    (folder / "unfinished").rename(into)
+
+
 def in_order(retrieved, ranked):
     return retrieved[np.isin(retrieved, ranked)]
 
@@ -87,24 +98,26 @@ def main():
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--visits", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--position-bias", type=float, default=ShopSettings().position_bias)
+    parser.add_argument("--folder", type=Path, help="keep the trained systems here, and use what is there")
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args()
     overrides = dict(pair.split("=", 1) for pair in given.set)
     overrides = {name: json.loads(value) if value[0].isdigit() else value for name, value in overrides.items()}
-    data, shop = generate(replace(ShopSettings(), n_users=given.users, n_items=given.items, seed=given.seed))
-    facts, homes = {}, {}
+    world = replace(ShopSettings(), n_users=given.users, n_items=given.items, seed=given.seed)
+    data, shop = generate(replace(world, position_bias=given.position_bias))
+    homes = {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        write_shop(data, folder / "data")
+        folder = given.folder or Path(scratch)
         settings = {"cache.size": 0, "telemetry.impressions": "off", "training.seed": given.seed, **overrides}
-        with Home(folder / "imported", settings=settings) as home:
-            home.import_data(folder / "data")
         for name in given.systems.split(","):
-            shutil.copytree(folder / "imported", folder / name)
-            homes[name] = Home(folder / name, settings={**settings, **SYSTEMS[name]})
-            facts[name] = homes[name].train().facts
-            print(name, json.dumps({k: facts[name].get(k) for k in ("retriever", "ranker", "train_s")}), flush=True)
+            trained = folder / f"{name}-trained"
+            if not trained.exists():
+                train(data, folder, trained, {**settings, **SYSTEMS[name]})
+            # Events of the visits go into a copy: a run leaves no trace in what it judges.
+            shutil.copytree(trained, Path(scratch) / f"{name}-judged")
+            homes[name] = Home(Path(scratch) / f"{name}-judged", settings={**settings, **CLICKS})
         first = next(iter(homes.values()))
         user, share = judged(shop, homes, first.trending(SIZE), given.visits, np.random.default_rng(1))
         for home in homes.values():

@@ -118,7 +118,7 @@ def test_a_compared_index_answers_exactly_and_counts_what_the_other_misses() -> 
     exact = index(MatrixIndex())
     compared = ComparedIndex(index(Forgetful(3)), exact)
     query = item_vectors(rows(4))[0]
-    found, scores = compared.search(query, 20)
+    found, _ = compared.search(query, 20)
     right, _ = exact.search(query, 20)
     assert found.tolist() == right.tolist()
     missed = int(np.count_nonzero(right % 3 == 0))
