@@ -50,7 +50,7 @@ def hits(lists: Lists, targets: Sequence[Rows]) -> tuple[Hits, Counts]:
     distinct = np.unique(np.stack([query, value]), axis=1) if value.size else np.empty((2, 0), np.int64)
     counts = np.bincount(distinct[0], minlength=len(targets)).astype(np.int64)
     span = int(max(lists.max(initial=0), value.max(initial=0))) + 1
-    reachable = distinct[:, distinct[1] >= 1]
+    reachable = distinct[:, distinct[1] >= 0]
     keys = np.arange(len(lists))[:, None] * span + lists
     return np.isin(keys, reachable[0] * span + reachable[1]) & (lists >= 0), counts
 
