@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,15 @@ def test_trees_need_slates_to_learn_from_and_slates_to_be_judged_by() -> None:
     assert fit_lambdarank(given, np.ones(20, bool), seed=0, threads=1) is None
     given.label[:] = False
     assert fit_lambdarank(given, np.arange(20) < 5, seed=0, threads=1) is None
+
+
+def test_trees_that_say_nothing_are_not_judged_by_the_order_of_retrieval() -> None:
+    given = slates()
+    # What is wanted stands first, and the features, equal for most, know nothing of it.
+    label = np.zeros_like(given.label)
+    label[:, 0, 0] = True
+    noise = np.random.default_rng(3).random(given.feature.shape)
+    blind = replace(given, label=label, feature=(noise > 0.9).astype(np.float32))
+    trees = fit_lambdarank(blind, np.arange(300) < 60, seed=0, threads=1)
+    assert trees is not None
+    assert trees.ndcg < 0.65, "chance gives about .5"

@@ -72,10 +72,12 @@ def fit_lambdarank(slates: Slates, judges: Mask, seed: int, threads: int) -> Tre
 
 
 def _dataset(make, slates: Slates, at: np.ndarray, reference=None):  # type: ignore[no-untyped-def]  # lightgbm is untyped
-    held = slates.candidate[at] >= 0
+    # Equal scores keep the order of the rows: in retrieval's own order, a few trees that say nothing would look best.
+    shuffled = np.random.default_rng(0).permuted(np.tile(np.arange(slates.candidate.shape[1]), (at.size, 1)), axis=1)
+    held = np.take_along_axis(slates.candidate[at] >= 0, shuffled, 1)
     return make(
-        slates.feature[at][held],
-        label=slates.label[at].any(2)[held].astype(np.int32),
+        np.take_along_axis(slates.feature[at], shuffled[..., None], 1)[held],
+        label=np.take_along_axis(slates.label[at].any(2), shuffled, 1)[held].astype(np.int32),
         group=held.sum(1),
         reference=reference,
         free_raw_data=True,
