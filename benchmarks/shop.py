@@ -71,6 +71,7 @@ def judged(shop, homes, popular, visits, rng):
             for home in homes.values():
                 if done:
                     home.record(done)
+            at += GAP_S
         at += GAP_S
     return np.unique(user_of, return_inverse=True)[1], {key: np.array([one[key] for one in found]) for key in found[0]}
 
@@ -124,6 +125,10 @@ def main():
             home.close()
     rng = np.random.default_rng(0)
     told = {"ndcg@10": {key: round(float(value.mean()), 4) for key, value in share.items()}, "slates": len(user)}
+    # Before anything is clicked in a visit, only the lasting taste is there to go by.
+    told["by_slate_of_visit"] = {
+        key: [round(float(value[place::SLATES].mean()), 4) for place in range(SLATES)] for key, value in share.items()
+    }
     if {"corrected", "naive"} <= set(homes):
         lift = paired_bootstrap(share["corrected"], share["naive"], user, rng)
         told["corrected_vs_naive"] = {

@@ -21,7 +21,7 @@ SMALL = {
     "training.epochs": 12,
     "training.minutes": 2.0,
     "training.ranker_minutes": 2.0,
-    "training.ranker_epochs": 8,
+    "training.ranker_epochs": 5,
     "training.negatives": 64,
     "training.batch_size": 8,
     "training.learning_rate": 0.004,

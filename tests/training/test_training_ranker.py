@@ -113,6 +113,9 @@ def test_pieces_tell_where_a_number_lies_and_say_nothing_of_what_is_missing() ->
     assert values[3, 0] == 0
     assert values[3, 2] == 1, "the flag of what is missing"
     assert torch.isfinite(values).all()
+    beyond, _ = numbers(torch.tensor([[-1e6, 7.0], [0.0, 7.0], [1e6, 7.0], [100.0, 7.0]]))
+    assert torch.equal(beyond[0], beyond[1]), "below all that was seen counts as the lowest seen"
+    assert torch.equal(beyond[2], beyond[3])
 
 
 def test_one_update_sees_all_that_was_wanted() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from slatewise.domain.ids import Frame, Mask
 
 CLIP = 5.0
+"""Deviations beyond which, at the latest, a value counts as at that border."""
 SMALLEST_STD = 1e-3
 FAR = 1e9
 """What is missing lies so far below every border."""
@@ -28,6 +29,8 @@ class FeatureInput(nn.Module):
 
     mean: Tensor
     std: Tensor
+    lowest: Tensor
+    highest: Tensor
     start: Tensor
     slope: Tensor
 
@@ -36,6 +39,8 @@ class FeatureInput(nn.Module):
         self.width = features * (2 + bins)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
+        self.register_buffer("lowest", torch.full((features,), -CLIP))
+        self.register_buffer("highest", torch.full((features,), CLIP))
         self.register_buffer("start", torch.full((features, bins), NOT_MET))
         self.register_buffer("slope", torch.zeros(features, bins))
 
@@ -52,7 +57,11 @@ class FeatureInput(nn.Module):
             self.start[f], self.slope[f] = NOT_MET, 0.0
             if not known.size:
                 continue
-            self.mean[f], self.std[f] = float(known.mean()), float(known.std()) + SMALLEST_STD
+            mean, std = float(known.mean()), float(known.std()) + SMALLEST_STD
+            self.mean[f], self.std[f] = mean, std
+            # Serving meets what training never saw, such as a question in the second of a click: no line is drawn on.
+            self.lowest[f] = max(-CLIP, (float(known.min()) - mean) / std)
+            self.highest[f] = min(CLIP, (float(known.max()) - mean) / std)
             sought = column[wanted & np.isfinite(column)].astype(np.float64)
             border = _borders(known, sought if sought.size else known, bins)
             n = border.size - 1
@@ -61,7 +70,8 @@ class FeatureInput(nn.Module):
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         missing = torch.isnan(feature)
-        value = ((torch.where(missing, self.mean, feature) - self.mean) / self.std).clamp(-CLIP, CLIP)
+        value = (torch.where(missing, self.mean, feature) - self.mean) / self.std
+        value = torch.minimum(torch.maximum(value, self.lowest), self.highest)
         held = torch.where(missing, torch.full_like(feature, -FAR), feature)
         piece = ((held[..., None] - self.start) * self.slope).clamp(0.0, 1.0)
         return torch.cat([value, missing.to(feature.dtype)], -1), piece.flatten(-2)
