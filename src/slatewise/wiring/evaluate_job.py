@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from slatewise.bundles.registry import FolderRegistry
-from slatewise.domain.errors import InputError
-from slatewise.domain.holdout import held_out, time_cut
 from slatewise.domain.settings import Settings
-from slatewise.evaluation.cases import last_item_cases, time_cases
 from slatewise.evaluation.evaluate import evaluate
 from slatewise.evaluation.lambdarank import open_lambdarank
 from slatewise.evaluation.measure import Items
@@ -24,14 +20,10 @@ from slatewise.ports.stages import Source
 from slatewise.serving.live import LiveBundle
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.log import SqliteEventLog
-from slatewise.storage.user_names import UserNames
 from slatewise.training.progress import Progress
 from slatewise.wiring.bundle_files import open_factors
 from slatewise.wiring.engine import Engine
-
-Split = Literal["last-item", "time"]
-
-PATIENT_MS = 60_000.0
+from slatewise.wiring.judged import PATIENT_MS, Split, open_judged
 
 LAST_ITEM_NOTE = (
     "Only each user's own order is obeyed: counters and models know other users' interactions of any time, "
@@ -58,32 +50,16 @@ def evaluate_bundle(
     *decompose_cases* of the replayed cases are also asked of lines that differ in one thing each; 0: of none.
     Raises InputError for a bundle that was trained under another holdout: it has seen the answers.
     """
-    # Figures are to say what the models know, not how busy the machine was.
-    loaded = engine.load(bundle, lambda: log.end, with_held_out=False, deadline_ms=PATIENT_MS)
-    schema = loaded.schema
-    if schema.holdout != split:
-        raise InputError(
-            "split",
-            split,
-            f"the holdout that bundle {bundle} was trained with ({schema.holdout}); train with --holdout",
-        )
-    interactions = log.interactions(0, schema.trained_to)
-    hidden = held_out(interactions, split)
-    rng = np.random.default_rng(settings.training.seed)
-    positive = settings.positive_actions
-    if split == "time":
-        cases = time_cases(interactions, time_cut(interactions), positive, UserNames(log).ids, rng)
-    else:
-        cases = last_item_cases(interactions, positive, UserNames(log).ids)
-    by_time = split == "time"
+    judged = open_judged(bundle, split, settings, log, engine)
+    loaded = judged.loaded
     ranks = loaded.live.models.ranker is not None and settings.ranking.kind != "off"
-    notes = [LAST_ITEM_NOTE] if not by_time else []
+    notes = [LAST_ITEM_NOTE] if split == "last-item" else []
     return evaluate(
-        cases,
+        judged.cases,
         loaded.recommender.recommend,
         catalogue.ids,
         settings=settings,
-        training=interactions.take(~hidden),
+        training=judged.training,
         items=Items(
             n_items=len(catalogue),
             available=catalogue.available,
@@ -91,10 +67,10 @@ def evaluate_bundle(
             vectors=loaded.live.vectors(np.arange(len(catalogue))),
         ),
         split=split,
-        rng=rng,
-        matrix_factorisation=open_factors(registry.path(bundle), schema),
-        upcoming=interactions.take(hidden) if by_time else None,
-        fold=loaded.live.fold if by_time else None,
+        rng=judged.rng,
+        matrix_factorisation=open_factors(registry.path(bundle), loaded.schema),
+        upcoming=judged.upcoming,
+        fold=judged.fold,
         max_cases=max_cases,
         progress=progress,
         notes=notes if ranks else [*notes, NO_RANKER_NOTE],

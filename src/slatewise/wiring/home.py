@@ -44,9 +44,10 @@ from slatewise.telemetry.metrics import Metrics
 from slatewise.training.progress import Progress, Silent
 from slatewise.training.tune import Tuned, tune
 from slatewise.wiring.engine import Engine
-from slatewise.wiring.evaluate_job import Split, evaluate_bundle
+from slatewise.wiring.evaluate_job import evaluate_bundle
 from slatewise.wiring.folders import Folders
 from slatewise.wiring.import_job import ImportReport, Source, import_source
+from slatewise.wiring.judged import Split
 from slatewise.wiring.reranking_job import logged_places, price_reranking
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
 from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely

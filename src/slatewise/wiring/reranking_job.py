@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from slatewise.domain.errors import InputError
-from slatewise.domain.holdout import held_out, time_cut
 from slatewise.domain.query import Query
 from slatewise.domain.settings import RerankingSettings, Settings
 from slatewise.domain.slate import Slate
-from slatewise.evaluation.cases import last_item_cases, time_cases
 from slatewise.evaluation.measure import Items
 from slatewise.evaluation.off_policy import LoggedPlaces
 from slatewise.evaluation.replay import replay
@@ -17,10 +15,9 @@ from slatewise.evaluation.reranking_cost import RankedCase, RerankingCosts, pric
 from slatewise.reranking.compose import SlateReranker
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.log import SqliteEventLog
-from slatewise.storage.user_names import UserNames
 from slatewise.training.progress import Progress
 from slatewise.wiring.engine import Engine
-from slatewise.wiring.evaluate_job import PATIENT_MS, Split
+from slatewise.wiring.judged import Split, open_judged
 
 
 def price_reranking(
@@ -37,38 +34,27 @@ def price_reranking(
 
     Raises InputError for a bundle that was trained under another holdout, and without cases.
     """
-    loaded = engine.load(bundle, lambda: log.end, with_held_out=False, deadline_ms=PATIENT_MS)
-    trained_to, holdout = loaded.schema.trained_to, loaded.schema.holdout
-    if holdout != split:
-        raise InputError("split", split, f"the holdout that bundle {bundle} was trained with ({holdout})")
-    interactions, live, by_time = log.interactions(0, trained_to), loaded.live, split == "time"
-    hidden, positive = held_out(interactions, split), settings.positive_actions
-    # The same seed and the same draws as the evaluation: the same cases.
-    rng, names = np.random.default_rng(settings.training.seed), UserNames(log).ids
-    cases = (
-        time_cases(interactions, time_cut(interactions), positive, names, rng)
-        if by_time
-        else last_item_cases(interactions, positive, names)
-    )
-    if not cases:
+    judged = open_judged(bundle, split, settings, log, engine)
+    live = judged.loaded.live
+    if not judged.cases:
         raise InputError("cases", 0, "at least one held-out interaction to ask for")
     answered: list[tuple[float, Slate]] = []
 
     def recommend(query: Query) -> Slate:
-        slate = loaded.recommender.recommend(query)
+        slate = judged.loaded.recommender.recommend(query)
         answered.append((query.at, slate))
         return slate
 
     replayed = replay(
-        cases,
+        judged.cases,
         recommend,
         catalogue.ids,
         settings.action_names,
-        upcoming=interactions.take(hidden) if by_time else None,
-        fold=live.fold if by_time else None,
-        at=float(np.fmax.reduce(interactions.take(~hidden).at, initial=0.0)),
+        upcoming=judged.upcoming,
+        fold=judged.fold,
+        at=float(np.fmax.reduce(judged.training.at, initial=0.0)),
         max_cases=max_cases,
-        rng=rng,
+        rng=judged.rng,
         progress=_Named(progress, "re-ranking"),
     )
 
@@ -87,7 +73,7 @@ def price_reranking(
             vectors=live.vectors(np.arange(len(catalogue))),
         ),
         catalogue.created_at,
-        rng,
+        judged.rng,
         split=split,
         bundle=bundle,
     )
