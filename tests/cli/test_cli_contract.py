@@ -62,10 +62,12 @@ def test_train_recommend_explain_and_bundles_speak_json(home: str) -> None:
     explained = json.loads(run("explain", "u1", "--home", home, "--json").stdout)
     assert len(explained["explanation"]) >= 10
     assert [b["id"] for b in json.loads(run("bundles", "list", "--home", home, "--json").stdout)] == [bundle]
-    figures = run("evaluate", "--home", home, "--split", "last-item", "--reranking", "--json")
+    more = ("--reranking", "--decompose", "--decompose-cases", "20")
+    figures = run("evaluate", "--home", home, "--split", "last-item", *more, "--json")
     assert figures.returncode == 0, figures.stderr
     told = json.loads(figures.stdout)
     assert told["users"] == 40
+    assert [point["k"] for point in told["decomposition"]["curve"]] == [50, 100, 200, 500]
     assert told["reranking"]["rules"][0]["rule"] == "ranked order"
     (prices,) = (Path(home) / "reports").glob("*-last-item-reranking.json")
     assert json.loads(prices.read_text()) == told["reranking"]

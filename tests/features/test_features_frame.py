@@ -122,6 +122,14 @@ def test_contacts_are_told_apart_by_action_and_by_how_long_ago() -> None:
     assert value("contacts_buy", frame, 1) == 0
 
 
+def test_an_old_item_tells_no_calendar() -> None:
+    created = np.array([NOW - 100 * DAY, NOW - 400 * DAY, NOW - 3 * DAY, NOW, NOW, NOW])
+    catalogue = SimpleNamespace(codes=lambda name: np.zeros(6, np.int64), created_at=created)
+    frame = DenseFrame(CountedState([0]), catalogue, lambda rows: VECTORS[rows], {})  # type: ignore[arg-type]
+    ages = frame.read(query(EMPTY_HISTORY), candidates(0, 1, 2))[:, frame.names.index("age")]
+    assert ages[0] == ages[1] > ages[2]
+
+
 def test_hours_meet_at_midnight() -> None:
     midnight = np.floor(NOW / DAY) * DAY
     state, nobody = CountedState([0]), UserState(row=-1, version=0, history=EMPTY_HISTORY, seen=np.empty(0, np.int64))

@@ -25,6 +25,9 @@ RECENT = 10
 LONG = 50
 PAIR_PRIOR = 20.0
 DAY_S = 86_400.0
+OLD_S = 60 * DAY_S
+"""Age from which on an item is old. Were it told apart further, the ages of a catalogue that came all at once would be a
+calendar: the ranker learned which items were wanted in which weeks, and those weeks never come again."""
 
 NAMES = (
     "affinity",
@@ -99,7 +102,7 @@ class DenseFrame:
             frame[5] = np.log1p(count)
             frame[6:9] = np.log((self._state.popularity.trends(rows, at) + 1.0) / (count + 1.0))
             frame[9:14] = self._transitions(history, rows, count)
-            frame[14] = log_seconds(at - self._catalogue.created_at[rows])
+            frame[14] = log_seconds(np.minimum(at - self._catalogue.created_at[rows], OLD_S))
             frame[15] = np.log1p(len(history))
             frame[16] = log_seconds(at - history.at[-1:])[0] if len(history) else np.nan
             frame[17:19] = _hour(at)
