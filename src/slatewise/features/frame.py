@@ -26,8 +26,8 @@ LONG = 50
 PAIR_PRIOR = 20.0
 DAY_S = 86_400.0
 OLD_S = 60 * DAY_S
-"""Age from which on an item is old. Were it told apart further, the ages of a catalogue that came all at once would be a
-calendar: the ranker learned which items were wanted in which weeks, and those weeks never come again."""
+"""Age from which on an item is old. Told apart further, the ages of a catalogue that came all at once are a calendar:
+the ranker learns which items were wanted in which weeks, and those weeks never come again."""
 
 NAMES = (
     "affinity",
