@@ -22,6 +22,8 @@ from slatewise.domain.events import Interaction
 from slatewise.domain.history import History
 from slatewise.domain.holdout import history_order
 from slatewise.domain.query import Query
+from slatewise.features.attributes import describe
+from slatewise.features.content import Content, ContentLayout
 from slatewise.features.frame import DenseFrame
 from slatewise.features.popularity import Popularity
 from slatewise.features.state import CountedState
@@ -109,11 +111,15 @@ def replayed(home: Home, served: list) -> dict:
     live, log, settings = home._engine.current().live, home._log, home.settings
     interactions = log.interactions(0, log.end)
     users = UserNames(log).rows({user_id for user_id, *_ in served})
-    described = home._users.attributes()
+    people = home._users.attributes()
     state = CountedState(settings.positive_actions, Popularity(live.state.popularity.landmark))
     codes = {name: settings.action_names.index(name) for name in live.models.actions}
     lists = (live.neighbours.relation, live.neighbours.weight) if live.neighbours else ()
-    frame = DenseFrame(state, home.catalogue, live.vectors, codes, *lists)
+    described = [describe(home.catalogue.item(row)) for row in range(len(home.catalogue))]
+    layout = ContentLayout.of(live.models.items.schema)
+    tokens = layout.pack(live.models.items.encode(described))
+    content = Content(layout, lambda rows: tokens[rows])
+    frame = DenseFrame(state, home.catalogue, live.vectors, codes, content, *lists)
     folded = values = 0
     wrong = np.zeros(len(frame.names), np.int64)
     for user_id, at, version, evidence in served:
@@ -125,7 +131,7 @@ def replayed(home: Home, served: list) -> dict:
         own = known.take(known.user == user)
         own = own.take(history_order(own))
         history = History(own.item, own.action, own.at)
-        attributes = described[user].attributes if user in described else {}
+        attributes = people[user].attributes if user in people else {}
         vector = live.encode_user(history.last(settings.storage.history_length), attributes, {})
         moment = Moment(user=user, at=at, offset=version, history=history, wanted={})
         query = as_resolved(moment, vector, settings.seen_actions, settings.storage.history_length)

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from slatewise.features.attributes import fit_schema
+from slatewise.features.content import ContentLayout
 from slatewise.features.frame import names_for
 from slatewise.models.sessions import OnnxSession
 from slatewise.training.export import export_ranker
@@ -24,6 +26,10 @@ from slatewise.training.quantise import quantise
 from slatewise.training.ranker_module import RankerModule, SmallRanker
 
 ACTIONS = ("view", "click", "cart", "buy")
+ITEMS = [
+    {"brand": "a", "categories": ("b", "c"), "colours": ("d",), "price": n, "title": f"{n} two"} for n in (1.0, 2.0)
+]
+"""What a shop says about its items: columns of five attributes."""
 DIM, TOKENS = 64, 100
 EMBEDDINGS = ("actions", "gaps", "recency", "tokens")
 
@@ -56,7 +62,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=600)
     given = parser.parse_args()
     torch.manual_seed(0)
-    features = len(names_for(ACTIONS))
+    features = len(names_for(ACTIONS, ContentLayout.of(fit_schema(ITEMS)).names))
     full = RankerModule(DIM, features, len(ACTIONS), TOKENS, len(ACTIONS), 0.1, RANKER_HISTORY)
     small = SmallRanker(features, len(ACTIONS), 0.1)
     frame = np.random.default_rng(1).standard_normal((2000, features)).astype(np.float32)

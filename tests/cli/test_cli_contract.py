@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from slatewise.cli.main import app
+from slatewise.storage.log import SqliteEventLog
 from slatewise.testing.worlds import walkers
 from slatewise.wiring.home import Home
 
@@ -41,6 +42,7 @@ def test_every_verb_of_the_issue_exists_and_shows_an_example_where_it_takes_data
         "tune",
         "evaluate",
         "serve",
+        "bench",
         "recommend",
         "explain",
         "bundles",
@@ -75,6 +77,18 @@ def test_train_recommend_explain_and_bundles_speak_json(home: str) -> None:
     assert {check["verdict"] for check in checks} <= {"ok", "note"}
 
 
+def test_a_context_reaches_the_log_with_its_kinds(home: str) -> None:
+    assert run("train", "--home", home, *SPECTRAL).returncode == 0
+    said = ("device=mobile", "hour=7", "app=true", 'slot="5"', "zip=007")
+    done = run("recommend", "u2", "--home", home, "--json", *(word for pair in said for word in ("--context", pair)))
+    assert done.returncode == 0, done.stderr
+    with Home(home) as opened, SqliteEventLog(opened.folders.log, opened.settings.action_names) as log:
+        shown = [impression for _, impression in log.impressions() if impression.user_id == "u2"]
+    assert [i.request_id for i in shown] == [json.loads(done.stdout)["request_id"]]
+    assert shown[0].context == {"device": "mobile", "hour": 7.0, "app": True, "slot": "5", "zip": "007"}
+    assert type(shown[0].context["app"]) is bool
+
+
 def test_rejected_rows_are_shown_with_line_numbers_and_do_not_stop_the_rest(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\nu,i,100\n,i,100\nu,j,yesterday\nu,k,200\n")
     done = run("import", str(tmp_path), "--home", str(tmp_path / "H"))
@@ -93,6 +107,7 @@ def test_rejected_rows_are_shown_with_line_numbers_and_do_not_stop_the_rest(tmp_
     ("arguments", "code", "said"),
     [
         (["recommend", "u", "--home", "nowhere"], 2, "--home"),
+        (["recommend", "u", "--home", "HOME", "--context", "mobile"], 2, "--context"),
         (["settings", "--set", "retrieval.twotower=1"], 2, "retrieval.two_tower"),
         (["settings", "--set", "nonsense"], 2, "NAME=VALUE"),
         (["bundles", "promote", "x", "--home", "HOME"], 3, "x"),

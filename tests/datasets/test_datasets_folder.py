@@ -304,6 +304,58 @@ def test_propensities_come_with_impressions_where_a_slate_has_them_all(tmp_path:
     ]
 
 
+SHOWN = "request_id,user_id,item_id,position,timestamp"
+
+
+def slates(folder: Path, head: str, *rows: str, **changes: Any) -> Dataset:
+    write(folder, "interactions.csv", "user_id,item_id\nu,a\n")
+    write(folder, "impressions.csv", "\n".join((f"{SHOWN},{head}", *rows)) + "\n")
+    return read(folder, **changes)
+
+
+def test_further_columns_of_impressions_are_the_context_of_their_requests(tmp_path: Path) -> None:
+    found = slates(
+        tmp_path,
+        "surface,hour,tests,price,clicked",
+        "r1,u,x,0,40,home,7,a|b,9.5,0",
+        "r1,u,y,1,40,,7,a|b,3,1",  # said once is said of the slate
+        "r2,u,x,0,50,search,8,,9.5,1",
+        mapping={"where": "surface"},
+    )
+    assert [s.context for s in found.impressions] == [
+        {"where": "home", "hour": 7.0, "tests": ("a", "b")},
+        {"where": "search", "hour": 8.0},
+    ]
+    assert found.ignored == ("price", "clicked"), "what differs within a slate speaks of its items"
+    assert "price, clicked" in found.summary()
+    assert found.rejects == []
+
+
+def test_an_interactions_columns_are_no_context_of_a_slate(tmp_path: Path) -> None:
+    found = slates(tmp_path, "action,value,surface", "r1,u,x,0,40,click,1,home", "r2,u,x,0,50,,,home")
+    assert [s.context for s in found.impressions] == [{"surface": "home"}] * 2
+
+
+def test_a_vector_in_a_context_is_refused_by_row(tmp_path: Path) -> None:
+    found = slates(tmp_path, "page", 'r1,u,x,0,40,"[0.5, 1]"', "r2,u,x,0,50,")
+    assert [(s.request_id, s.context) for s in found.impressions] == [("r2", {})]
+    assert reasons(found) == [(2, "page is a vector: a request's context takes none")]
+
+
+def test_a_refused_row_says_nothing_of_the_request(tmp_path: Path) -> None:
+    found = slates(tmp_path, "surface", "r1,u,x,0,40,home", "r1,,y,1,40,search", "r1,u,z,one,40,search")
+    assert [s.context for s in found.impressions] == [{"surface": "home"}]
+
+
+def test_contexts_that_were_written_read_back(tmp_path: Path) -> None:
+    said = {"surface": "home", "hour": 7.5, "tests": ("a", "b")}
+    told = Impression(at=5.0, user_id="u", request_id="r", shown=("a", "b"), context=said)
+    unsaid = Impression(at=6.0, user_id="u", request_id="q", shown=("a",))
+    acted = [Interaction(user_id="u", item_id="a", action="click", at=7.0)]
+    write_shop(Dataset(items=[], users=[], interactions=acted, impressions=[told, unsaid]), tmp_path)
+    assert read(tmp_path).impressions == [told, unsaid]
+
+
 def test_propensities_that_were_written_read_back(tmp_path: Path) -> None:
     told = Impression(at=5.0, user_id="u", request_id="r", shown=("a", "b"), propensity=(1.0, 1 / 30), explored_from=3)
     unsaid = Impression(at=6.0, user_id="u", request_id="q", shown=("a",))

@@ -7,13 +7,19 @@ from slatewise.domain.candidate import Candidates
 from slatewise.domain.columns import Interactions
 from slatewise.domain.history import EMPTY_HISTORY, History
 from slatewise.domain.query import Query, Resolved, UserState
+from slatewise.features.attributes import AttributeEncoder, fit_schema
+from slatewise.features.content import Content, ContentLayout
 from slatewise.features.frame import DenseFrame, names_for
 from slatewise.features.sequences import GAP_BUCKETS, gap_buckets
 from slatewise.features.state import CountedState
 
 DAY = 86_400.0
 NOW = 1.7e9
-NAMES = names_for(("view", "buy"))
+SCHEMA = fit_schema([{"brand": "a"}, {"brand": "a"}, {"brand": "b"}, {"brand": "b"}, {}, {}])
+LAYOUT = ContentLayout.of(SCHEMA)
+TOKENS = LAYOUT.pack(AttributeEncoder(SCHEMA).encode([{"brand": b} if b else {} for b in "aabb"] + [{}, {}]))
+CONTENT = Content(LAYOUT, lambda rows: TOKENS[rows])
+NAMES = names_for(("view", "buy"), LAYOUT.names)
 VECTORS = np.eye(6, dtype=np.float32)
 
 
@@ -21,7 +27,7 @@ def frame_of(state: CountedState, vectors: np.ndarray = VECTORS) -> DenseFrame:
     codes = np.array([0, 0, 1, 1, -1, 2])
     created = np.array([NOW - DAY, np.nan, NOW, NOW, NOW, NOW])
     catalogue = SimpleNamespace(codes=lambda name: codes, created_at=created)
-    return DenseFrame(state, catalogue, lambda rows: vectors[rows], {"view": 0, "buy": 1})  # type: ignore[arg-type]
+    return DenseFrame(state, catalogue, lambda rows: vectors[rows], {"view": 0, "buy": 1}, CONTENT)  # type: ignore[arg-type]
 
 
 def query(history: History, vector: np.ndarray | None = None) -> Resolved:
@@ -68,6 +74,7 @@ def test_columns_say_what_their_names_say() -> None:
     assert value("since_last", frame, 0) == pytest.approx(np.log1p(86_400), abs=1e-5)
     assert value("age", frame, 2) == pytest.approx(np.log1p(86_400), abs=1e-5)
     assert value("category_share", frame, 2) == pytest.approx(0.5)
+    assert value("share_brand", frame, 2) == pytest.approx(0.5), "rows 0 and 1 are of one brand"
 
 
 def test_what_is_not_known_is_missing_and_not_zero() -> None:
@@ -125,7 +132,7 @@ def test_contacts_are_told_apart_by_action_and_by_how_long_ago() -> None:
 def test_an_old_item_tells_no_calendar() -> None:
     created = np.array([NOW - 100 * DAY, NOW - 400 * DAY, NOW - 3 * DAY, NOW, NOW, NOW])
     catalogue = SimpleNamespace(codes=lambda name: np.zeros(6, np.int64), created_at=created)
-    frame = DenseFrame(CountedState([0]), catalogue, lambda rows: VECTORS[rows], {})  # type: ignore[arg-type]
+    frame = DenseFrame(CountedState([0]), catalogue, lambda rows: VECTORS[rows], {}, CONTENT)  # type: ignore[arg-type]
     ages = frame.read(query(EMPTY_HISTORY), candidates(0, 1, 2))[:, frame.names.index("age")]
     assert ages[0] == ages[1] > ages[2]
 

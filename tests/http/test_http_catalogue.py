@@ -53,11 +53,6 @@ def test_list_of_numbers_is_a_vector_of_floats(call, home):
     assert call("GET", "/v1/users/u").json()["attributes"] == {"taste": [0.5, -1.0]}
 
 
-def test_context_of_a_query_may_hold_a_vector(call, home):
-    assert call("POST", "/v1/recommendations", {"context": {"page": [0.5, 1]}}).status_code == 200
-    assert home.queries[0].context == {"page": (0.5, 1.0)}
-
-
 ODD_VALUES = [{"deep": 1}, [1, "a"], ["a", 1], [True], [0.5] * 4097, [10**400], [["a"]], [None], "x" * 10_001]
 
 

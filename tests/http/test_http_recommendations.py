@@ -58,7 +58,7 @@ def test_everything_sent_reaches_the_query(call, home):
             "size": 4,
             "exclude": ["c"],
             "where": {"price": {"lt": 50, "in": [1, "x"]}, "categories": ["s", "t"], "brand": "Acme"},
-            "context": {"device": "phone", "none": None},
+            "context": {"device": "phone", "hour": 7, "app": True, "tests": ["a", "b"], "none": None},
             "min_version": 6,
             "deadline_ms": 50,
             "explain": True,
@@ -69,7 +69,7 @@ def test_everything_sent_reaches_the_query(call, home):
     assert query.vector == (0.5, 1.0)
     assert (query.size, query.exclude, query.min_version, query.deadline_ms) == (4, frozenset("c"), 6, 50.0)
     assert query.where == {"price": {"lt": 50.0, "in": (1.0, "x")}, "categories": ("s", "t"), "brand": "Acme"}
-    assert query.context == {"device": "phone"}
+    assert query.context == {"device": "phone", "hour": 7.0, "app": True, "tests": ("a", "b")}
     assert query.explain
 
 
@@ -115,6 +115,11 @@ def test_queries_waiting_for_a_version_never_keep_out_the_event_they_wait_for(ca
         ({"min_version": -1}, "min_version"),
         ({"deadline_ms": 0}, "deadline_ms"),
         ({"exclude": "a"}, "exclude"),
+        ({"context": {"page": [0.5, 1]}}, "context.page"),
+        ({"context": {"page": {"deep": 1}}}, "context.page"),
+        ({"context": {"hour": 10**400}}, "context.hour"),
+        ({"context": ["app"]}, "context"),
+        ({"context": {f"c{i}": 1 for i in range(101)}}, "context"),
     ],
 )
 def test_wrong_query_is_refused_by_field(call, home, sent, field):
@@ -122,6 +127,19 @@ def test_wrong_query_is_refused_by_field(call, home, sent, field):
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
     assert home.queries == []
+
+
+def test_a_vector_in_a_context_is_told_what_would_be_right(call):
+    told = call("POST", "/v1/recommendations", {"context": {"page": [0.5, 1]}}).json()["errors"][0]
+    assert "takes no vectors" in told["message"]
+
+
+def test_the_context_stands_in_the_api_without_vectors(call):
+    schemas = call("GET", "/openapi.json").json()["components"]["schemas"]
+    context = schemas["RecommendationIn"]["properties"]["context"]
+    assert "surface" in context["description"]
+    listed = [kind["items"] for kind in context["additionalProperties"]["anyOf"] if kind.get("type") == "array"]
+    assert listed == [{"type": "string"}]
 
 
 def test_numbers_that_are_not_finite_are_null_in_json():

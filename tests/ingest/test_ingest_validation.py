@@ -35,6 +35,9 @@ USER = UserChange(at=NOW, user_id="u", attributes={"age": 3, "new": True, "about
         IMPRESSION,
         dataclasses.replace(IMPRESSION, user_id="", shown=()),
         dataclasses.replace(IMPRESSION, propensity=(1.0, 0.05), explored_from=2),
+        dataclasses.replace(
+            IMPRESSION, context={"device": "app", "hour": 7, "new": True, "tests": ("a", "b"), "o": ()}
+        ),
         ITEM,
         dataclasses.replace(ITEM, title=None, created_at=-5.0),
         dataclasses.replace(ITEM, attributes={"embedding": (0.5, -1, 1e-300), "longest": (0.1,) * 4096, "none": ()}),
@@ -81,6 +84,17 @@ def test_sound_events_pass(event: Event) -> None:
         (IMPRESSION, {"propensity": (float("nan"), 1.0)}, "propensity[0]"),
         (IMPRESSION, {"explored_from": -1}, "explored_from"),
         (IMPRESSION, {"explored_from": True}, "explored_from"),
+        (IMPRESSION, {"context": None}, "context"),
+        (IMPRESSION, {"context": "app"}, "context"),
+        (IMPRESSION, {"context": {f"c{i}": 1.0 for i in range(101)}}, "context"),
+        (IMPRESSION, {"context": {"": 1.0}}, "context name"),
+        (IMPRESSION, {"context": {3: "x"}}, "context name"),
+        (IMPRESSION, {"context": {"hour": float("nan")}}, "context.hour"),
+        (IMPRESSION, {"context": {"device": None}}, "context.device"),
+        (IMPRESSION, {"context": {"device": "half \ud800"}}, "context.device"),
+        (IMPRESSION, {"context": {"page": (0.5, 1.0)}}, "context.page"),
+        (IMPRESSION, {"context": {"page": (1, "a")}}, "context.page"),
+        (IMPRESSION, {"context": {"page": ("a", 1)}}, "context.page"),
         (ITEM, {"title": "t" * 10_001}, "title"),
         (ITEM, {"categories": ("a", 3)}, "categories[1]"),
         (ITEM, {"attributes": {f"a{i}": 1.0 for i in range(101)}}, "attributes"),
@@ -125,6 +139,11 @@ def test_a_mixed_list_and_a_long_vector_say_what_would_be_right() -> None:
     ):
         with pytest.raises(InputError, match=message):
             check_event(dataclasses.replace(ITEM, attributes={"v": value}), RULES)
+
+
+def test_a_vector_in_a_context_says_what_would_be_right() -> None:
+    with pytest.raises(InputError, match=r"context\.page: got \(0.5, 1.0\), expected text.* takes no vectors"):
+        check_event(dataclasses.replace(IMPRESSION, context={"page": (0.5, 1.0)}), RULES)
 
 
 def test_what_is_no_event_is_refused() -> None:

@@ -1,10 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from slatewise.models.following import STEP_DECAY, fit_following
 from slatewise.models.interaction_matrix import interaction_matrix
-from slatewise.models.item_item import ItemItem, picked, strongest
+from slatewise.models.item_item import ItemItem, strongest
 from slatewise.models.low_pass import LowPass, direct_filter, fit_low_pass
 from slatewise.models.spectral import spectral_basis
 
@@ -56,9 +58,33 @@ def test_unknown_rows_and_empty_histories_say_nothing() -> None:
         np.testing.assert_array_equal(lists.at(history, np.array([0, 1])), [0, 0])
 
 
-def test_scores_are_picked_by_row_and_missing_rows_are_zero() -> None:
-    found = picked(np.array([2, 5, 9]), np.array([0.1, 0.2, 0.3], np.float32), np.array([9, 3, 2, 11]))
-    np.testing.assert_allclose(found, [0.3, 0, 0.1, 0])
+def test_scores_of_some_rows_are_those_of_all_whatever_else_is_asked() -> None:
+    rng = np.random.default_rng(0)
+    lists = strongest(sp.random(50, 50, 0.3, "csr", rng=rng, dtype=np.float32), 9, 0.7, 6)
+    for _ in range(20):
+        history, wanted = rng.integers(0, 50, 8), rng.integers(-3, 60, 12)
+        rows, scores = lists.around(history)
+        known = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+        assert np.all(np.diff(rows) > 0)
+        np.testing.assert_array_equal(lists.at(history, wanted), [known.get(row, 0.0) for row in wanted.tolist()])
+
+
+def test_many_threads_look_rows_up_at_once() -> None:
+    rng = np.random.default_rng(0)
+    lists = strongest(sp.random(300, 300, 0.2, "csr", rng=rng, dtype=np.float32), 40, 0.9, 50)
+    histories = [rng.integers(0, 300, 60) for _ in range(16)]
+    alone = [lists.around(history) for history in histories]
+
+    def again(number: int) -> bool:
+        rows, scores = lists.around(histories[number])
+        return (
+            np.array_equal(rows, alone[number][0])
+            and np.array_equal(lists.at(histories[number], rows), alone[number][1])
+            and np.array_equal(scores, alone[number][1])
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(again, list(range(16)) * 40))
 
 
 def test_what_follows_is_counted_by_distance_and_within_a_user_only() -> None:

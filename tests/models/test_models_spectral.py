@@ -71,3 +71,16 @@ def test_towers_give_the_order_of_the_factors() -> None:
     vector = SpectralUserTower(8).encode(steps, nothing)
     assert np.array_equal(np.argsort(-(vectors @ vector[0]))[:10], np.argsort(-factors.score(history))[:10])
     assert not tower.encode(np.array([0]), Bag(nothing.token[:1], nothing.weight[:1]))[1].any()
+
+
+def test_factors_of_nearly_the_same_data_are_turned_into_the_same_axes_and_score_alike() -> None:
+    user, item = checkerboard(users=200, items=40, share=0.6)
+    older = fit_spectral(user[:-200], item[:-200], 40, 8, np.random.default_rng(0))
+    newer = fit_spectral(user, item, 40, 8, np.random.default_rng(1))
+    turned = newer.turned_to(older)
+
+    def agreement(one: np.ndarray, other: np.ndarray) -> float:
+        return float(((one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)).mean())
+
+    assert agreement(turned.output, older.output) > 0.8 > 0.5 > agreement(newer.output, older.output)
+    np.testing.assert_allclose(turned.score(np.arange(5)), newer.score(np.arange(5)), atol=1e-5)

@@ -134,6 +134,9 @@ def test_a_different_question_is_not_answered_from_the_cache(build_cached, shop,
         ({"context": {"x": "1"}}, {"context": {"x": 1}}),
         ({"context": {"x": ("a", "b")}}, {"context": {"x": ("a,b",)}}),
         ({"context": {"a": "1", "b": "2"}}, {"context": {"a": "1,str b:2"}}),
+        ({"context": {"surface": "home"}}, {"context": {"surface": "search"}}),
+        ({"context": {"surface": "home"}}, {"context": {"device": "home"}}),
+        ({"context": {"surface": "home"}}, {"context": {}}),
         ({"history": (PastAction(item_id="i1"),)}, {"history": (PastAction(item_id="i1", action="buy"),)}),
         ({"history": (PastAction(item_id="i1"),)}, {"history": (PastAction(item_id="i1", at=5.0),)}),
         (
@@ -146,6 +149,12 @@ def test_questions_that_look_alike_are_told_apart(build_cached, shop, ask, one, 
     recommender = build_cached(shop)
     recommender.recommend(ask(**one))
     assert not recommender.recommend(ask(**other)).cached
+
+
+def test_one_context_is_one_question_in_whatever_order_it_is_said(build_cached, shop, ask):
+    recommender = build_cached(shop)
+    recommender.recommend(ask(context={"surface": "home", "device": "app"}))
+    assert recommender.recommend(ask(context={"device": "app", "surface": "home"})).cached
 
 
 def test_equal_conditions_are_equal_in_any_order():

@@ -142,6 +142,9 @@ def test_a_resolution_is_unsettled_while_a_view_runs_ahead_of_the_others():
         ("deadline_ms", {"deadline_ms": float("nan")}),
         ("history[1].action", {"history": (PastAction(item_id="i1"), PastAction(item_id="i1", action="stare"))}),
         ("where", {"where": {"colour": "red"}}),
+        ("context.page", {"context": {"page": (0.5, 1.0)}}),
+        ("context.device", {"context": {"device": None}}),
+        ("context", {"context": {f"c{i}": 1.0 for i in range(101)}}),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_field(field, asked):

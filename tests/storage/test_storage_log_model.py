@@ -38,7 +38,14 @@ interactions = st.builds(
 events: st.SearchStrategy[Event] = st.one_of(
     interactions,
     interactions,
-    st.builds(Impression, at=times, user_id=st.just("") | users, request_id=texts, shown=st.tuples(items, items)),
+    st.builds(
+        Impression,
+        at=times,
+        user_id=st.just("") | users,
+        request_id=texts,
+        shown=st.tuples(items, items),
+        context=attributes,
+    ),
     st.builds(ItemChange, at=times, item_id=items, title=st.none() | texts, attributes=attributes),
     st.builds(ItemRemoval, at=times, item_id=items),
     st.builds(UserChange, at=times, user_id=users, attributes=attributes),

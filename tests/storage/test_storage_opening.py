@@ -98,3 +98,18 @@ def test_impressions_from_before_propensities_were_kept_still_read(path: Path) -
     assert old == Impression(at=5.0, user_id="u", request_id="r", shown=("a", "b"))
     assert (old.propensity, old.explored_from) == (None, 0)
     assert new == shown
+
+
+def test_impressions_from_before_contexts_were_logged_still_read(path: Path) -> None:
+    shown = Impression(at=5.0, user_id="u", request_id="r", shown=("a",), propensity=(1.0,), context={"device": "app"})
+    with SqliteEventLog(path, ("view",)) as log:
+        log.append([shown])
+    # The body as it was written then, word for word.
+    before = '{"at":5.0,"user_id":"u","request_id":"r","shown":["a"],"propensity":[1.0],"explored_from":0}'
+    change(path, f"UPDATE log SET body = '{before}' WHERE body LIKE '%shown%'")
+    with SqliteEventLog(path, ("view",)) as log:
+        log.append([shown])
+        old, new = (impression for _, impression in log.impressions())
+    assert old == Impression(at=5.0, user_id="u", request_id="r", shown=("a",), propensity=(1.0,))
+    assert old.context == {}
+    assert new == shown

@@ -100,6 +100,17 @@ def test_shown_slate_is_logged_whole_and_in_order(opened, log):
     assert log.events == [Impression(at=100.0, user_id="u", request_id="r7", shown=("i0", "i1", "i2"))]
 
 
+def test_the_context_of_the_request_is_logged_as_it_was_then(opened, log):
+    impressions = opened()
+    context = {"surface": "home", "hour": 7.0}
+    log.gate.clear()
+    impressions.served(replace(ask(), context=context), slate())
+    context["surface"] = "changed by the caller"
+    log.gate.set()
+    assert impressions.flush()
+    assert [event.context for event in log.events] == [{"surface": "home", "hour": 7.0}]
+
+
 def test_slate_from_the_cache_was_shown_again_and_is_logged(opened, log):
     impressions = opened()
     impressions.served(ask(), slate("r1"))

@@ -17,7 +17,7 @@ from slatewise.training.moments import named_by_requests  # noqa: E402
 from slatewise.training.progress import Silent  # noqa: E402
 from slatewise.training.ranker_loss import SlateLoss  # noqa: E402
 from slatewise.training.ranker_slates import RankerData, judging, sampled_columns, slate_ndcg  # noqa: E402
-from slatewise.training.ranker_training import Judged, RankerFit, fit_small_ranker  # noqa: E402
+from slatewise.training.ranker_training import Judged, RankerFit, fit_small_ranker, is_clearly_worse  # noqa: E402
 from slatewise.training.slates import Slates  # noqa: E402
 from slatewise.training.windows import pad_histories  # noqa: E402
 
@@ -154,3 +154,12 @@ def test_interactions_that_a_slate_led_to_are_known_by_user_item_and_action() ->
         False,
     ]
     assert not named_by_requests(held, [], {"r": [(3, 1)]}).any()
+
+
+def test_a_pass_is_given_up_only_where_slates_clearly_judge_it_worse() -> None:
+    rng = np.random.default_rng(0)
+    best = rng.random(400)
+    assert not is_clearly_worse(best, None), "the first pass has nothing to be worse than"
+    assert not is_clearly_worse(best - 0.001 + 0.1 * rng.standard_normal(400), best), "within chance"
+    assert is_clearly_worse(best - 0.1 + 0.1 * rng.standard_normal(400), best)
+    assert not is_clearly_worse(best + 0.1, best)

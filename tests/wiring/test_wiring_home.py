@@ -122,6 +122,8 @@ def test_bad_input_names_field_value_and_what_would_be_right_and_stores_nothing(
         home.record(item_id="c1-1")
     with pytest.raises(InputError, match="size"):
         home.recommend("u1", size=0)
+    with pytest.raises(InputError, match=r"context\.page.*takes no vectors"):
+        home.recommend("u1", context={"page": (0.5, 1.0)})
     assert home.version == version
 
 
@@ -141,13 +143,14 @@ def test_evaluation_replays_the_held_out_part_through_the_real_line(home: Home) 
 
 def test_impressions_are_logged_for_known_users_and_only_what_was_shown(home: Home) -> None:
     shown = home.recommend("u7", size=4)
+    home.recommend("u7", size=4, context={"surface": "home", "hour": 7})
     home.recommend(size=4)
     home.close()
     with SqliteEventLog(home.folders.log, home.settings.action_names) as log:
         logged = [impression for _, impression in log.impressions()]
-    assert [(i.user_id, i.request_id, i.shown) for i in logged] == [
-        ("u7", shown.request_id, tuple(item.item_id for item in shown.items))
-    ]
+    assert (logged[0].user_id, logged[0].request_id) == ("u7", shown.request_id)
+    assert logged[0].shown == tuple(item.item_id for item in shown.items)
+    assert [i.context for i in logged] == [{}, {"surface": "home", "hour": 7.0}]
 
 
 def test_user_attributes_are_kept_and_a_deleted_user_is_gone(home: Home) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from slatewise.domain.errors import InputError
+from slatewise.domain.events import AttributeValue
 from slatewise.wiring.home import Home
 from slatewise.wiring.settings import read_environment
 
@@ -30,6 +32,19 @@ def pairs(option: str, given: list[str] | None) -> dict[str, str]:
             raise InputError(option, text, "NAME=VALUE")
         found[name.strip()] = value.strip()
     return found
+
+
+def scalars(option: str, given: list[str] | None) -> dict[str, AttributeValue]:
+    """Return NAME=VALUE options with their values as JSON means them, anything else as text: so ``5`` is a number,
+    ``true`` a flag, and ``"5"`` in double quotes text."""
+    return {name: _scalar(text) for name, text in pairs(option, given).items()}
+
+
+def _scalar(text: str) -> str | float | bool:
+    try:
+        return msgspec.json.decode(text, type=str | float | bool)
+    except msgspec.MsgspecError:
+        return text
 
 
 def home_path(home: Path | None) -> Path:

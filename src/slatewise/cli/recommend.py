@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home, pairs
+from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home, pairs, scalars
 from slatewise.cli.terminal import print_json, results
 from slatewise.domain.answer import Answer, ExplainedCandidate
 from slatewise.domain.query import Condition
@@ -21,6 +21,14 @@ HistoryOption = Annotated[
 ]
 WhereOption = Annotated[
     list[str] | None, typer.Option("--where", metavar="ATTRIBUTE=VALUE", help="Only items with that value; repeatable.")
+]
+ContextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        metavar="NAME=VALUE",
+        help="Where the request comes from: text, a number, true or false; in double quotes text; repeatable.",
+    ),
 ]
 
 
@@ -37,6 +45,7 @@ def recommend(
     size: SizeOption = 10,
     history: HistoryOption = None,
     where: WhereOption = None,
+    context: ContextOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -46,10 +55,10 @@ def recommend(
 
       slatewise recommend alice --home H
 
-      slatewise recommend --home H --history i1,i2 --where categories=shoes
+      slatewise recommend --home H --history i1,i2 --where categories=shoes --context device=mobile
     """
     with open_home(home, overrides, must_exist=True) as opened:
-        answer = _ask(opened, user_id, size, history, where, explain=False)
+        answer = _ask(opened, user_id, size, history, where, context, explain=False)
         if as_json:
             print_json(asdict(answer))
         else:
@@ -63,6 +72,7 @@ def explain(
     size: SizeOption = 10,
     history: HistoryOption = None,
     where: WhereOption = None,
+    context: ContextOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -75,7 +85,7 @@ def explain(
       slatewise explain alice --home H --item i42
     """
     with open_home(home, overrides, must_exist=True) as opened:
-        answer = _ask(opened, user_id, size, history, where, explain=True)
+        answer = _ask(opened, user_id, size, history, where, context, explain=True)
     candidates = answer.explanation or ()
     if item is not None:
         candidates = tuple(c for c in candidates if c.item_id == item)
@@ -112,11 +122,18 @@ def similar(
 
 
 def _ask(
-    home: Home, user_id: str | None, size: int, history: str | None, where: list[str] | None, explain: bool
+    home: Home,
+    user_id: str | None,
+    size: int,
+    history: str | None,
+    where: list[str] | None,
+    context: list[str] | None,
+    explain: bool,
 ) -> Answer:
     conditions: dict[str, Condition] = dict(pairs("--where", where))
     past = [part.strip() for part in history.split(",") if part.strip()] if history is not None else None
-    return home.recommend(user_id, size=size, history=past, where=conditions, explain=explain)
+    said = scalars("--context", context)
+    return home.recommend(user_id, size=size, history=past, where=conditions, context=said, explain=explain)
 
 
 def slate_table(home: Home, answer: Answer) -> Table:

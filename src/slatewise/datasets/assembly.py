@@ -68,7 +68,7 @@ def assemble(
     people, refused = catalogue_rows.read_users(users, since) if users else ([], [])
     refuse_if_strict(refused, strict)
     rejects += refused
-    slates, refused = impressions.read_impressions(shown, now) if shown else ([], [])
+    slates, refused, unused = impressions.read_impressions(shown, now) if shown else ([], [], ())
     refuse_if_strict(refused, strict)
     rejects += refused
     return Dataset(
@@ -78,7 +78,7 @@ def assemble(
         impressions=slates,
         rejects=rejects,
         rows_read=sum(sheet.rows_read for sheet in given.present),
-        ignored=tuple(name for name in acted.columns if name not in interactions.COLUMNS),
+        ignored=(*(name for name in acted.columns if name not in interactions.COLUMNS), *unused),
     )
 
 
@@ -97,10 +97,8 @@ def _check_mapping(given: Sheets, mapping: Mapping[str, str]) -> None:
 def _meant(mapping: Mapping[str, str], kind: int, sheet: Sheet) -> dict[str, str]:
     """Return the part of the mapping that means something in this sheet; *kind* is its place in `_OWN`."""
     own, others = _OWN[kind], _ALL - _OWN[kind]
-    # Items and users keep further columns as attributes, so there any name will do that is not another sheet's.
-    meant = {
-        o: t for o, t in mapping.items() if t in sheet.columns and (o not in others if kind in (1, 2) else o in own)
-    }
+    # All but interactions keep further columns, as attributes or context: any name will do that is not another sheet's.
+    meant = {o: t for o, t in mapping.items() if t in sheet.columns and (o not in others if kind else o in own)}
     if kind != 3:
         return meant
     # ``timestamp=position`` is said of histories: slates have both columns, each with its own meaning.

@@ -15,7 +15,8 @@ class Dataset:
 
     ``interactions`` and ``impressions`` are in order of time; interactions without a time come first. Where no row has
     a time the interactions are shuffled, so that nobody can learn from the order of a file. ``rows_read`` counts
-    every row of every file, good or bad; ``ignored`` names columns of the interactions that were not used.
+    every row of every file, good or bad; ``ignored`` names columns of the interactions and of the impressions that were
+    not used.
     """
 
     items: list[ItemChange] = field(default_factory=list)

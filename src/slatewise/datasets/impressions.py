@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from slatewise.datasets import interactions
+from slatewise.datasets.contexts import ContextColumns
 from slatewise.datasets.interactions import refuse_ids, refuse_times
 from slatewise.datasets.numbers import numbers
 from slatewise.datasets.rejects import Reject
@@ -14,12 +16,13 @@ from slatewise.domain.events import Impression
 COLUMNS = ("request_id", "user_id", "item_id", "position", "timestamp", "propensity", "explored_from")
 
 
-def read_impressions(sheet: Sheet, now: float) -> tuple[list[Impression], list[Reject]]:
-    """Return the slates of the good rows in order of time, and the refused rows.
+def read_impressions(sheet: Sheet, now: float) -> tuple[list[Impression], list[Reject], tuple[str, ...]]:
+    """Return the slates of the good rows in order of time, the refused rows, and the columns that were not used.
 
     Rows of one request and user are one slate, shown at its earliest time; its items are in order of position, or of
     the file where there is no column position. The columns propensity and explored_from are optional: a slate of which
     some row has no propensity, or was refused, has none at all, and explored_from is that of its last place (empty: 0).
+    Further columns are the request's context, unless they differ within a slate, or are called as an interaction's are.
     Raises InputError where another column is missing.
     """
     sheet.require("request_id", "user_id", "item_id", "timestamp")
@@ -34,9 +37,17 @@ def read_impressions(sheet: Sheet, now: float) -> tuple[list[Impression], list[R
         verdict.refuse("position is no number", np.isnan(position))
     likely, drawn_from = _propensities(sheet, verdict)
     request, user, item = (column.to_pylist() for column in ids.values())
-    slates: dict[tuple[str, str], list[int]] = {}
-    for place in np.flatnonzero(verdict.good).tolist():
-        slates.setdefault((request[place], user[place]), []).append(place)
+
+    def grouped() -> dict[tuple[str, str], list[int]]:
+        slates: dict[tuple[str, str], list[int]] = {}
+        for place in np.flatnonzero(verdict.good).tolist():
+            slates.setdefault((request[place], user[place]), []).append(place)
+        return slates
+
+    contexts = ContextColumns(sheet, {*COLUMNS, *interactions.COLUMNS}, grouped().values())
+    for name, rows in contexts.vectors().items():
+        verdict.refuse(f"{name} is a vector: a request's context takes none", rows)
+    slates = grouped()
     # A slate that lost a row has its places shifted: what was said of them holds no more.
     broken = {(request[place], user[place]) for place in np.flatnonzero(~verdict.good).tolist()}
     shown = []
@@ -51,9 +62,10 @@ def read_impressions(sheet: Sheet, now: float) -> tuple[list[Impression], list[R
                 shown=tuple(item[place] for place in at_once),
                 propensity=tuple(likely[at_once].tolist()) if known else None,
                 explored_from=int(drawn_from[at_once[-1]]) if known else 0,
+                context=contexts.of(at_once),
             )
         )
-    return sorted(shown, key=lambda slate: slate.at), verdict.rejects()
+    return sorted(shown, key=lambda slate: slate.at), verdict.rejects(), contexts.ignored
 
 
 def _propensities(sheet: Sheet, verdict: Verdict) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

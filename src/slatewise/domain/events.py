@@ -44,7 +44,8 @@ class Impression:
 
     ``propensity`` holds, per shown item, the probability in (0, 1] with which it came to stand there given the
     candidates; None where unknown, as in all logs from before it was kept. ``explored_from`` is the number of items
-    that the last place was drawn from by exploration, 0 where that was not drawn.
+    that the last place was drawn from by exploration, 0 where that was not drawn. ``context`` is what the request said
+    of where it came from, such as surface and device, in the names that queries use; it holds no vectors.
     """
 
     at: float
@@ -53,6 +54,7 @@ class Impression:
     shown: tuple[str, ...]
     propensity: tuple[float, ...] | None = None
     explored_from: int = 0
+    context: Attributes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

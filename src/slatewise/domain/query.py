@@ -31,6 +31,8 @@ class Query:
     ``at`` is in seconds since the epoch. Of ``user_id``, ``history`` and ``vector`` the most explicit wins: a vector
     over a history over the stored history of the user; none of them is an anonymous query.
     ``where`` maps an attribute (or ``categories``, ``title``, ``item_id``) to a condition, all of which must hold.
+    ``context`` says where the request comes from (surface, device, anything but vectors): it is logged with what was
+    shown, the ranker learns from it, and where it has the name of a user's attribute it outranks what is stored.
     """
 
     request_id: str

@@ -85,7 +85,7 @@ def _over_k(report: Report, figure: Any) -> bool:
     return True
 
 
-_PLOTS: tuple[Plot, ...] = (
+_PLOTS: tuple[Plot[Report], ...] = (
     (
         "From popularity to a perfect ranker",
         "What is strong in colour is what the step adds. The last bar is the best order of the very same candidates; "

@@ -8,10 +8,9 @@ from html import escape
 from pathlib import Path
 
 from slatewise.evaluation.decomposition_html import decomposition_section
-from slatewise.evaluation.markup import bullets, drawings, grid, milliseconds, percent, times
+from slatewise.evaluation.markup import bullets, document, drawings, grid, milliseconds, percent, times
 from slatewise.evaluation.plots import plots
 from slatewise.evaluation.report import Group, Metrics, Report
-from slatewise.evaluation.style import CSS
 from slatewise.evaluation.table import COLUMNS, figure, sentence
 
 NO_PLOTS = "Plots need matplotlib: install the extra <code>slatewise[report]</code> and evaluate again."
@@ -40,12 +39,7 @@ def page(report: Report) -> str:
             "<h2>Notes</h2>" + bullets([*_degraded(report), *report.notes]),
         )
     )
-    return (
-        "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
-        f"<title>Offline quality · {escape(report.bundle)}</title>\n<style>{CSS}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    return document(f"Offline quality · {report.bundle}", body)
 
 
 def _subtitle(report: Report) -> str:

@@ -1,10 +1,22 @@
-"""Pieces of HTML that pages are made of: tables, lists, drawings, figures in words. Knows no report."""
+"""What HTML pages are made of: the page around, tables, lists, drawings, figures in words. Knows no report."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
+
+from slatewise.evaluation.style import CSS
+
+
+def document(title: str, body: str) -> str:
+    """Return a whole page that fetches nothing, light or dark as the reader prefers; *body* is finished HTML."""
+    return (
+        "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
+        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
 
 
 def times(value: float, reference: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from slatewise.evaluation.report import Report
 
@@ -35,7 +35,9 @@ STYLE: dict[Any, Any] = {
 }
 
 
-Plot: TypeAlias = tuple[str, str, Callable[[Report, Any], bool], float]
+T = TypeVar("T")
+
+Plot: TypeAlias = tuple[str, str, Callable[[T, Any], bool], float]
 """Title, explanation, what draws it onto a figure (False: nothing to draw), and its height in inches."""
 
 
@@ -44,8 +46,8 @@ def plots(report: Report) -> list[tuple[str, str, str]] | None:
     return draw(report, _PLOTS, "plot")
 
 
-def draw(report: Report, chosen: Sequence[Plot], salt: str) -> list[tuple[str, str, str]] | None:
-    """Return what `plots` does for other plots; their elements' ids begin with *salt*."""
+def draw(report: T, chosen: Sequence[Plot[T]], salt: str) -> list[tuple[str, str, str]] | None:
+    """Return what `plots` does for other plots, of anything; their elements' ids begin with *salt*."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -184,7 +186,7 @@ def _latency(report: Report, figure: Any) -> bool:
     return True
 
 
-_PLOTS: tuple[Plot, ...] = (
+_PLOTS: tuple[Plot[Report], ...] = (
     (
         "Quality of each stage",
         "Every bar answers the same questions; grey bars are baselines that rank the whole catalogue.",

@@ -16,6 +16,7 @@ from slatewise.domain.ids import Frame, Rows, Vectors
 from slatewise.domain.query import Resolved
 from slatewise.features import contacts as contact
 from slatewise.features.contacts import contacts, log_seconds, met
+from slatewise.features.content import Content
 from slatewise.features.state import CountedState
 from slatewise.ports.relations import Relation
 from slatewise.ports.stores import Catalogue
@@ -55,15 +56,16 @@ NAMES = (
 )
 
 
-def names_for(actions: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns' names in a shop with these actions: `NAMES`, then the user's contacts by each action."""
-    return (*NAMES, *(f"contacts_{action}" for action in actions))
+def names_for(actions: Sequence[str], content: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns' names in a shop: `NAMES`, the user's contacts by each action, then those of the *content*."""
+    return (*NAMES, *(f"contacts_{action}" for action in actions), *content)
 
 
 class DenseFrame:
     """Reads ``len(names)`` columns per candidate. *vectors* maps rows to item vectors ``(n, d)``. Thread-safe.
 
-    *actions* names the actions that contacts are told apart by, with the code that histories have for each (-1: none).
+    *actions* names the actions that contacts are told apart by, with the code that histories have for each (-1: none);
+    *content* reads the items' attributes.
     *relation* are the bundle's neighbour lists, where it has any; *weight* is theirs in the order of retrieval, which
     is what the first column repeats.
     """
@@ -74,10 +76,12 @@ class DenseFrame:
         catalogue: Catalogue,
         vectors: Callable[[Rows], Vectors],
         actions: Mapping[str, int],
+        content: Content,
         relation: Relation | None = None,
         weight: float = 0.0,
     ) -> None:
-        self._names = names_for(tuple(actions))
+        self._names = names_for(tuple(actions), content.names)
+        self._content = content
         self._actions = tuple(actions.values())
         self._state = state
         self._catalogue = catalogue
@@ -107,7 +111,9 @@ class DenseFrame:
             frame[16] = log_seconds(at - history.at[-1:])[0] if len(history) else np.nan
             frame[17:19] = _hour(at)
             frame[19:21] = self._categories(history, rows, at)
-            frame[21:] = contacts(history, rows, at, self._actions)
+            own = len(NAMES) + len(self._actions)
+            frame[21:own] = contacts(history, rows, at, self._actions)
+            frame[own:] = self._content.read(history, rows)
         return np.ascontiguousarray(frame.T)
 
     def _affinities(self, query: Resolved, history: History, rows: Rows) -> Frame:

@@ -204,7 +204,10 @@ class Transitions:
 def _add_found(wanted: Rows, rows: Rows, near: Rows, decayed: Rows, near_sum: Rows, decayed_sum: Rows) -> None:
     """Add the counts of the wanted rows that the ascending *rows* hold."""
     if rows.size:
-        at = np.minimum(np.searchsorted(rows, wanted), rows.size - 1)
-        held = rows[at] == wanted
-        near_sum[held] += near[at[held]]
-        decayed_sum[held] += decayed[at[held]]
+        at = rows.searchsorted(wanted)
+        at[at == rows.size] = 0
+        held = (rows[at] == wanted).nonzero()[0]
+        if held.size:
+            found = at[held]
+            near_sum[held] += near[found]
+            decayed_sum[held] += decayed[found]

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from slatewise.domain.events import AttributeValue
-from slatewise.ingest.validation import MAX_ID, MAX_KEY, MAX_NUMBERS, MAX_TEXT, MAX_VALUES
+from slatewise.ingest.validation import IN_CONTEXT, MAX_ID, MAX_KEY, MAX_NUMBERS, MAX_TEXT, MAX_VALUES
 
 MANY = 100_000
 """No list is longer, whatever the settings allow."""
@@ -103,6 +103,15 @@ def _attribute(value: object) -> AttributeValue | None:
     return found
 
 
+def _in_context(value: object) -> AttributeValue | None:
+    if value is None:
+        return None
+    found: AttributeValue | None = _listed(value, _text) if isinstance(value, list) else _scalar(value)
+    if found is None:
+        raise wrong(IN_CONTEXT)
+    return found
+
+
 def _condition(value: object) -> Any:
     if isinstance(value, dict):
         return {operator: _operand(operator, operand) for operator, operand in value.items()}
@@ -122,6 +131,7 @@ def _operand(operator: str, operand: object) -> Any:
 
 
 _SCALAR_SCHEMA = [{"type": "string", "maxLength": MAX_TEXT}, {"type": "number"}, {"type": "boolean"}]
+_PLAIN_SCHEMA = [*_SCALAR_SCHEMA, {"type": "array", "items": {"type": "string"}, "maxItems": MAX_VALUES}]
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 
@@ -144,8 +154,7 @@ Value = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                *_SCALAR_SCHEMA,
-                {"type": "array", "items": {"type": "string"}, "maxItems": MAX_VALUES},
+                *_PLAIN_SCHEMA,
                 {
                     "type": "array",
                     "items": {"type": "number"},
@@ -159,6 +168,11 @@ Value = Annotated[
     ),
 ]
 """An attribute's value; a list of numbers is a precomputed vector; null says that there is none."""
+
+ContextValue = Annotated[
+    AttributeValue | None, PlainValidator(_in_context), WithJsonSchema({"anyOf": [*_PLAIN_SCHEMA, {"type": "null"}]})
+]
+"""A value of a request's context: what an attribute may be but a vector."""
 
 Condition = Annotated[
     Any,

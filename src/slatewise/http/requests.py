@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from slatewise.http.fields import MANY, Condition, Id, Key, Seconds, Value
+from slatewise.http.fields import MANY, Condition, ContextValue, Id, Key, Seconds, Value
 from slatewise.ingest.validation import MAX_ATTRIBUTES, MAX_TEXT, MAX_VALUES
 
 CONDITIONS = 64
@@ -124,7 +124,7 @@ class RecommendationIn(Sent):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"user_id": "u1", "size": 10},
+                {"user_id": "u1", "size": 10, "context": {"surface": "home", "device": "mobile"}},
                 {"history": ["shoe-7", {"item_id": "sock-2", "action": "buy"}], "where": {"price": {"lt": 50}}},
             ]
         }
@@ -146,7 +146,12 @@ class RecommendationIn(Sent):
         max_length=CONDITIONS,
         description="Attribute (or categories, title, item_id) to condition; all must hold.",
     )
-    context: dict[Id, Value] = Field(default_factory=dict, max_length=MAX_ATTRIBUTES)
+    context: dict[Id, ContextValue] = Field(
+        default_factory=dict,
+        max_length=MAX_ATTRIBUTES,
+        description="Where the request comes from, such as surface and device. Logged with what was shown; the ranker "
+        "learns from it, and one named like a user's attribute outranks what is stored. No vectors.",
+    )
     min_version: int | None = Field(
         None, ge=0, description="Wait (serving.max_wait_ms at most) until the answer reflects this version of an event."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeGuard
@@ -19,6 +19,7 @@ from slatewise.domain.events import (
     ItemRemoval,
     UserChange,
     UserRemoval,
+    is_vector,
 )
 
 MAX_ID = 256
@@ -30,6 +31,7 @@ MAX_VALUES = 1_000
 """Longest list: the values of one attribute, the categories of an item, the items of an impression."""
 MAX_NUMBERS = 4096
 """Longest precomputed vector."""
+IN_CONTEXT = "text, a finite number, a flag, or a list of texts: a request's context takes no vectors"
 MAX_AHEAD_S = 86_400.0
 """How far a sender's clock may run ahead of ours."""
 
@@ -61,6 +63,16 @@ def check_event(event: Event, rules: Rules, field: str = "event") -> None:
     check(event, rules, field)
 
 
+def check_context(field: str, context: object) -> None:
+    """Raise InputError where a request's context is not what a user's attributes may be, or holds a vector."""
+    if not isinstance(context, Mapping):
+        raise InputError(field, context, "a mapping of names to values")
+    for name, value in context.items():
+        if is_vector(value):
+            raise InputError(f"{field}.{name}", value, IN_CONTEXT)
+    _attributes(field, context)
+
+
 def _interaction(event: Interaction, rules: Rules, field: str) -> None:
     _id(f"{field}.user_id", event.user_id)
     _id(f"{field}.item_id", event.item_id)
@@ -85,6 +97,7 @@ def _impression(event: Impression, rules: Rules, field: str) -> None:
     for place, item_id in enumerate(event.shown):
         _id(f"{field}.shown[{place}]", item_id)
     _propensity(field, event)
+    check_context(f"{field}.context", event.context)
 
 
 def _propensity(field: str, event: Impression) -> None:

@@ -5,8 +5,10 @@ A bundle holds one such relation, its neighbour lists; `retrieval` adds its scor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from slatewise.domain.ids import Rows, Scores
 
 BAG = 1.0
 """The decay that reads a history as a set of items."""
+NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class ItemItem:
     value: npt.NDArray[np.float32]
     decay: float
     last: int
+    _spare: deque[npt.NDArray[np.int32]] = field(default_factory=deque, repr=False, compare=False)
+    """Arrays to look rows up in, as many as ever were in use at once: to make one costs more than to use it."""
 
     @property
     def n_items(self) -> int:
@@ -43,20 +48,54 @@ class ItemItem:
 
         Rows beyond the relation are ignored.
         """
-        step, weight = self._steps(history)
-        length = self.start[step + 1] - self.start[step]
-        total = int(length.sum())
-        if not total:
+        other, value = self._entries(history)
+        if not other.size:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        before = np.repeat(np.cumsum(length) - length, length)
-        place = np.arange(total) - before + np.repeat(self.start[step], length)
-        rows, at = np.unique(self.other[place], return_inverse=True)
-        score = np.bincount(at, self.value[place] * np.repeat(weight, length), rows.size)
+        with self._places() as place:
+            # Of entries with one item the last to write stays: one of each, found without sorting them all.
+            number = np.arange(other.size, dtype=np.int32)
+            place[other] = number
+            rows = np.sort(other[place[other] == number])
+            place[rows] = number[: rows.size]
+            score = np.bincount(place[other], value, rows.size)
+            place[rows] = NOWHERE
         return rows.astype(np.int64), score.astype(np.float32)
 
     def at(self, history: Rows, rows: Rows) -> Scores:
         """Return the scores of these rows after a history, 0 where nothing relates; shape ``(n,)``."""
-        return picked(*self.around(history), rows)
+        other, value = self._entries(history)
+        score = np.zeros(rows.size, np.float32)
+        known = np.flatnonzero((rows >= 0) & (rows < self.n_items))
+        if not other.size or not known.size:
+            return score
+        wanted = rows[known]
+        with self._places() as place:
+            place[wanted] = np.arange(wanted.size, dtype=np.int32)
+            at = place[other]
+            held = at >= 0
+            sums = np.bincount(at[held], value[held], wanted.size)
+            score[known] = sums[place[wanted]]
+            place[wanted] = NOWHERE
+        return score
+
+    def _entries(self, history: Rows) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return what each step of a history relates to, one step after the other, and how strongly."""
+        step, weight = self._steps(history)
+        length = self.start[step + 1] - self.start[step]
+        before = np.repeat(np.cumsum(length) - length - self.start[step], length)
+        entry = np.arange(before.size) - before
+        return self.other[entry], self.value[entry] * np.repeat(weight, length)
+
+    @contextmanager
+    def _places(self) -> Iterator[npt.NDArray[np.int32]]:
+        """Lend an array by row that says `NOWHERE` throughout, and is given back that way."""
+        try:
+            place = self._spare.pop()
+        except IndexError:
+            place = np.full(self.n_items, NOWHERE, np.int32)
+        yield place
+        # Not after an error: whatever was written there is gone with it.
+        self._spare.append(place)
 
     def scores(self, histories: Sequence[Rows]) -> npt.NDArray[np.float32]:
         """Return the scores of every item after each history; shape ``(b, n_items)``."""
@@ -84,14 +123,6 @@ class ItemItem:
 def no_lists(n_items: int) -> ItemItem:
     """Return the relation in which nothing relates."""
     return ItemItem(np.zeros(n_items + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), BAG, 1)
-
-
-def picked(rows: Rows, scores: Scores, wanted: Rows) -> Scores:
-    """Return the scores of the *wanted* rows out of ascending *rows*, 0 for those that are not among them."""
-    if not rows.size:
-        return np.zeros(wanted.size, np.float32)
-    at = np.minimum(np.searchsorted(rows, wanted), rows.size - 1)
-    return np.where(rows[at] == wanted, scores[at], 0.0).astype(np.float32)
 
 
 def strongest(matrix: Any, neighbours: int, decay: float, last: int, first: int = 0) -> ItemItem:

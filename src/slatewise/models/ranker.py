@@ -24,7 +24,7 @@ class OnnxRanker:
         return self._actions
 
     def predict(
-        self, history: Sequence, user: Vectors, attributes: Bag, candidates: Vectors, features: Frame
+        self, history: Sequence, user: Vectors, request: Bag, candidates: Vectors, features: Frame
     ) -> Mapping[str, Scores]:
         if not history.item.shape[1]:
             history = empty_step(history)
@@ -34,8 +34,8 @@ class OnnxRanker:
             gap=history.gap,
             mask=history.mask,
             user=user,
-            user_token=attributes.token,
-            user_weight=attributes.weight,
+            user_token=request.token,
+            user_weight=request.weight,
             candidate=candidates,
             feature=features,
         )

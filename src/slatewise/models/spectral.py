@@ -37,6 +37,16 @@ class SpectralFactors:
         known = history[history < len(self.input)]
         return self.output @ self.input[known].sum(0) if known.size else np.zeros(len(self.output), np.float32)
 
+    def turned_to(self, other: SpectralFactors) -> SpectralFactors:
+        """Return these factors with their axes turned as near as possible to those of *other*; every score stays.
+
+        Two decompositions of nearly the same data differ in signs and in the order of like signals: what learned on
+        the vectors of one reads nonsense in those of the other (orthogonal Procrustes: Schönemann, 1966).
+        """
+        both = [_unit(factors.output) for factors in (self, other)]
+        turn = scipy.linalg.orthogonal_procrustes(*both)[0].astype(np.float32)
+        return SpectralFactors(self.input @ turn, self.output @ turn, self.singular_values)
+
 
 @dataclass(frozen=True, slots=True)
 class SpectralBasis:
@@ -62,6 +72,12 @@ class SpectralBasis:
         scale = (self.degree**0.5).astype(np.float32)[:, None]
         weights = np.where(sigma > 0, sigma**power, 0.0).astype(np.float32)
         return SpectralFactors(wide / scale * weights, wide * scale, sigma)
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Vectors = (vectors / np.where(norm > 0, norm, 1.0)).astype(np.float32)
+    return unit
 
 
 def spectral_basis(

@@ -74,12 +74,12 @@ class Ranker(Protocol):
         ...
 
     def predict(
-        self, history: Sequence, user: Vectors, attributes: Bag, candidates: Vectors, features: Frame
+        self, history: Sequence, user: Vectors, request: Bag, candidates: Vectors, features: Frame
     ) -> Mapping[str, Scores]:
         """Return action -> ``(n,)`` probabilities in ``[0, 1]``.
 
-        *history* and the user's *attributes* have batch 1, *user* is ``(1, d)``, *candidates* are item
-        vectors ``(n, d)``, *features* are ``(n, f)`` with NaN for missing. A candidate's
-        probabilities never depend on the other candidates.
+        *history* and *request*, the user's attributes and the request's context in one bag, have batch 1, *user* is
+        ``(1, d)``, *candidates* are item vectors ``(n, d)``, *features* are ``(n, f)`` with NaN for missing. A
+        candidate's probabilities never depend on the other candidates.
         """
         ...

@@ -20,8 +20,8 @@ class RankerInputs(Protocol):
     """Turns a query and rows into what a `Ranker` reads beside the features."""
 
     def __call__(self, query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Bag, Vectors]:
-        """Return the history and the user's attributes with batch 1, the user vector ``(1, d)``, the item vectors
-        ``(n, d)``; in the order history, user vector, attributes, item vectors."""
+        """Return the history, the user vector ``(1, d)``, the bag of the user's attributes and the query's context, the
+        item vectors ``(n, d)``; history and bag with batch 1."""
         ...
 
 
@@ -46,8 +46,8 @@ class ModelScorer:
         if not len(candidates):
             return Scored(np.empty(0, np.float32), names, np.empty((0, len(names)), np.float32), {})
         features = self._frame.read(query, candidates)
-        history, user, attributes, vectors = self._inputs(query, candidates.row)
-        probabilities = self._ranker.predict(history, user, attributes, vectors, features)
+        history, user, request, vectors = self._inputs(query, candidates.row)
+        probabilities = self._ranker.predict(history, user, request, vectors, features)
         score = np.zeros(len(candidates), np.float32)
         for action, weight in self._weights.items():
             score += weight * probabilities[action]

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from slatewise.domain.columns import Interactions
-from slatewise.domain.events import AttributeValue, Interaction, ItemChange, ItemRemoval, Stored
+from slatewise.domain.events import Attributes, Interaction, ItemChange, ItemRemoval, Stored
 from slatewise.domain.history import History
 from slatewise.domain.ids import Rows, Vectors
 from slatewise.features.attributes import AttributeEncoder, describe
+from slatewise.features.content import Content, ContentLayout, Tokens
+from slatewise.features.request_bag import RequestEncoder
 from slatewise.features.sequences import as_sequence
 from slatewise.features.state import CountedState
 from slatewise.ports.index import VectorIndex
 from slatewise.ports.models import Bag, ItemTower, Ranker, UserTower
 from slatewise.ports.models import Sequence as HistorySequence
 from slatewise.ports.relations import Relation
+
+_Cell = TypeVar("_Cell", np.float32, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class Models:
     item_tower: ItemTower
     ranker: Ranker | None
     items: AttributeEncoder
-    users: AttributeEncoder
+    requests: RequestEncoder
     actions: tuple[str, ...]
     history_length: int
     ranker_history: int
@@ -51,6 +57,7 @@ class Neighbours:
 class _Arrays:
     embeddings: Vectors
     vectors: Vectors
+    tokens: Tokens
 
 
 class LiveBundle:
@@ -64,6 +71,8 @@ class LiveBundle:
         state: CountedState,
         embeddings: Vectors,
         vectors: Vectors,
+        layout: ContentLayout,
+        tokens: Tokens,
         action_names: tuple[str, ...],
         neighbours: Neighbours | None = None,
     ) -> None:
@@ -72,7 +81,9 @@ class LiveBundle:
         self.index = index
         self.state = state
         self.neighbours = neighbours
-        self._arrays = _Arrays(embeddings, vectors)
+        self.content = Content(layout, self._tokens)
+        self._layout = layout
+        self._arrays = _Arrays(embeddings, vectors, tokens)
         self._action_names = action_names
         # Actions declared after training have no embedding of their own; they read as the first one.
         self._action = np.array([max(0, _find(models.actions, name)) for name in action_names], np.int64)
@@ -111,9 +122,11 @@ class LiveBundle:
 
     def _upsert(self, row: int, change: ItemChange) -> None:
         known = np.array([row + 1 if row < self.models.trained_items else 0], np.int64)
-        embedding, vector = self.models.item_tower.encode(known, self.models.items.encode([describe(change)]))
+        bag = self.models.items.encode([describe(change)])
+        embedding, vector = self.models.item_tower.encode(known, bag)
         self._grow(row + 1)
-        self._arrays.embeddings[row], self._arrays.vectors[row] = embedding[0], vector[0]
+        held = self._arrays
+        held.embeddings[row], held.vectors[row], held.tokens[row] = embedding[0], vector[0], self._layout.pack(bag)[0]
         if np.any(vector[0]):
             self.index.upsert(np.array([row], np.int64), vector)
 
@@ -122,27 +135,27 @@ class LiveBundle:
         if size <= len(held.vectors) and held.vectors.flags.writeable:
             return
         capacity = max(size, len(held.vectors) + len(held.vectors) // 8 + 64)
-        wider = [np.zeros((capacity, old.shape[1]), np.float32) for old in (held.embeddings, held.vectors)]
-        for new, old in zip(wider, (held.embeddings, held.vectors), strict=True):
-            new[: len(old)] = old
-        self._arrays = _Arrays(*wider)
+        self._arrays = _Arrays(
+            _wider(held.embeddings, capacity), _wider(held.vectors, capacity), _wider(held.tokens, capacity)
+        )
 
     def vectors(self, rows: Rows) -> Vectors:
         """Return item vectors by row; zeros for rows that no tower has seen. Shape ``(n, d)``."""
         return _lookup(self._arrays.vectors, rows)
 
-    def encode_user(
-        self, history: History, attributes: Mapping[str, AttributeValue], context: Mapping[str, AttributeValue]
-    ) -> Vectors | None:
+    def _tokens(self, rows: Rows) -> Tokens:
+        return _lookup(self._arrays.tokens, rows)
+
+    def encode_user(self, history: History, attributes: Attributes, context: Attributes) -> Vectors | None:
         """Return the user vector ``(1, d)`` for a history; None where this bundle's tower has nothing to go by."""
         if not self.models.reads_order and not len(history):
             return None
-        bag = self.user_bag(attributes, context)
+        bag = self.models.requests.users([attributes], [context])
         return self.models.user_tower.encode(self.sequence(history, self.models.history_length), bag)
 
-    def user_bag(self, attributes: Mapping[str, AttributeValue], context: Mapping[str, AttributeValue]) -> Bag:
-        """Return a user's attributes as the models read them; the request's *context* outranks what is stored."""
-        return self.models.users.encode([{**attributes, **context}])
+    def request_bag(self, attributes: Attributes, context: Attributes) -> Bag:
+        """Return a user's *attributes* and the request's *context* as the ranker reads them."""
+        return self.models.requests.bags([attributes], [context])
 
     def sequence(self, history: History, limit: int) -> HistorySequence:
         """Return the newest interactions as the models read them."""
@@ -151,10 +164,16 @@ class LiveBundle:
         return as_sequence(mapped, limit, _lookup(self._arrays.embeddings, recent.row))
 
 
-def _lookup(array: Vectors, rows: Rows) -> Vectors:
+def _wider(array: npt.NDArray[_Cell], capacity: int) -> npt.NDArray[_Cell]:
+    wider = np.zeros((capacity, array.shape[1]), array.dtype)
+    wider[: len(array)] = array
+    return wider
+
+
+def _lookup(array: npt.NDArray[_Cell], rows: Rows) -> npt.NDArray[_Cell]:
     if not rows.size or int(rows.max()) < len(array):
         return array[rows]
-    found = np.zeros((rows.size, array.shape[1]), np.float32)
+    found = np.zeros((rows.size, array.shape[1]), array.dtype)
     held = rows < len(array)
     found[held] = array[rows[held]]
     return found

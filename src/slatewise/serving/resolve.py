@@ -14,6 +14,7 @@ from slatewise.domain.history import History
 from slatewise.domain.ids import Rows, Vectors
 from slatewise.domain.query import ANONYMOUS, PastAction, Query, Resolved, UserState
 from slatewise.domain.settings import Settings
+from slatewise.ingest.validation import check_context
 from slatewise.ports.stores import Catalogue, UserStore
 from slatewise.serving.allow import AllowMasks
 
@@ -107,6 +108,8 @@ class QueryResolver:
         deadline = query.deadline_ms
         if deadline is not None and not (np.isfinite(deadline) and deadline > 0):
             raise InputError("deadline_ms", deadline, "a number of milliseconds above 0")
+        # The context is logged with the slate: what may not be stored is refused before it shapes an answer.
+        check_context("context", query.context)
 
     def _given_vector(self, query: Query) -> Vectors | None:
         if query.vector is None:

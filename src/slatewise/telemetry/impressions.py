@@ -73,6 +73,8 @@ class ImpressionLog:
             shown=self._item_ids(slate),
             propensity=slate.propensities(),
             explored_from=slate.explored_from,
+            # A copy: the caller's mapping may change while this waits to be written.
+            context=dict(query.context),
         )
         with self._changed:
             is_closed, is_full = self._closed, len(self._queue) >= self._limit

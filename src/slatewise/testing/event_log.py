@@ -53,6 +53,13 @@ class EventLogContract:
             Impression(
                 at=2.5, user_id="u2", request_id="q", shown=("i/1", "i2"), propensity=(1.0, 1 / 30), explored_from=3
             ),
+            Impression(
+                at=2.7,
+                user_id="u2",
+                request_id="p",
+                shown=("i2",),
+                context={"surface": "Küche", "hour": 7.5, "app": True, "tests": ("a", "b"), "none": ()},
+            ),
             ItemChange(
                 at=3.0,
                 item_id="i2",
@@ -66,7 +73,7 @@ class EventLogContract:
             UserChange(at=5.0, user_id="u3", attributes={"age": 30.0, "taste": (1 / 3, 1.0)}),
             UserRemoval(at=6.0, user_id="u3"),
         ]
-        assert log.append(events) == Receipt(accepted=8, duplicates=0, version=log.end)
+        assert log.append(events) == Receipt(accepted=9, duplicates=0, version=log.end)
         assert [stored.event for stored in log.read()] == events
 
     def test_offsets_increase_and_every_version_reflects_what_is_below_it(self, log: EventLog) -> None:

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 
 from slatewise.domain.settings import Settings
+from slatewise.features.content import ContentLayout
+from slatewise.features.request_bag import RequestEncoder
 from slatewise.ports.clock import Clock
 from slatewise.training.checkpoint import Checkpoint, run_name
 from slatewise.training.export import export_item_tower, export_user_tower
@@ -74,12 +76,21 @@ def learn_deep(
             chosen = deep
         else:
             model = None
+    unit = False
+    if model is None:
+        unit, facts["vectors"] = normalised(spectral_retriever(base.past_factors), parts.validation, material)
+        chosen = with_unit_vectors(chosen) if unit else chosen
     facts["retriever"] = {
         **{name: round(value, 4) for name, value in judged.items()},
         "deep": model is not None,
         "lists_weight": round(chosen.weight * list_scale(past_fit.lists, parts.validation.rows), 3),
     }
-    ranker = learn_ranker(given, material, chosen, parts.later, settings, clock, progress, rng) if plan.ranker else None
+    layout, requests = ContentLayout.of(schema.items), RequestEncoder(schema.users, schema.contexts)
+    ranker = (
+        learn_ranker(given, material, layout, requests, chosen, parts.later, settings, clock, progress, rng)
+        if plan.ranker
+        else None
+    )
     mapped = None
     if model is not None:
         if len(past.interactions) < SEEN_ENOUGH * len(material.interactions):
@@ -89,8 +100,8 @@ def learn_deep(
         export_user_tower(model.user, training.dim, folder / "user_tower.onnx")
         export_item_tower(model.item, folder / "item_tower.onnx")
     else:
-        unit, facts["vectors"] = normalised(spectral_retriever(base.past_factors), parts.validation, material)
-        final = spectral_retriever(base.fitted.factors)
+        # The ranker reads item vectors: served ones have to lie in the axes that it learned in.
+        final = spectral_retriever(base.fitted.factors.turned_to(base.past_factors))
         final, mapped = placed_by_attributes(with_unit_vectors(final) if unit else final, material)
     schema = msgspec.structs.replace(schema, kind="deep" if model is not None else "spectral")
     if ranker is not None:
@@ -100,4 +111,5 @@ def learn_deep(
     Checkpoint.clear(work)
     queries = sample_queries(final, material, training.history_length, rng)
     kept = base.fitted.lists if has_lists else None
-    return Learned(schema, final.embeddings, final.vectors, queries, kept, chosen.weight, mapped, facts)
+    tokens = layout.pack(material.items)
+    return Learned(schema, final.embeddings, final.vectors, tokens, queries, kept, chosen.weight, mapped, facts)

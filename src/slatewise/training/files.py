@@ -14,6 +14,7 @@ from slatewise.domain.holdout import HoldoutMode
 from slatewise.domain.ids import Vectors
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeSchema
+from slatewise.features.content import Tokens
 from slatewise.features.state import CountedState
 from slatewise.index.build import build_index, measure_recall, why_index
 from slatewise.models.item_item import ItemItem
@@ -24,6 +25,7 @@ from slatewise.training.progress import Progress
 RANKER_HISTORY = 50
 RANKER, RANKER_INT8, RANKER_SMALL = "ranker.onnx", "ranker_int8.onnx", "ranker_small.onnx"
 ATTRIBUTE_MAP = "attribute_map.npy"
+ITEM_TOKENS = "item_tokens.npy"
 RECALL_QUERIES = 250
 RECALL_K = 100
 
@@ -67,6 +69,8 @@ class BundleSchema(msgspec.Struct, frozen=True):
     """Which of the ranker's graphs training found best."""
     neighbours: NeighbourSchema | None = None
     ridge: RidgeSchema | None = None
+    contexts: AttributeSchema = AttributeSchema(())
+    """The contexts of the slates the ranker learned from; a bundle from before they were logged knows none."""
 
 
 @dataclass(slots=True)
@@ -76,6 +80,7 @@ class Learned:
     schema: BundleSchema
     embeddings: Vectors
     vectors: Vectors
+    tokens: Tokens
     queries: Vectors
     lists: ItemItem | None = None
     weight: float = 0.0
@@ -95,6 +100,7 @@ def write_files(
     """Write arrays, index, counters and schema into *folder*; the ONNX graphs are there already."""
     save_array(folder / "item_embeddings.npy", learned.embeddings.astype(np.float32))
     save_array(folder / "item_vectors.npy", learned.vectors.astype(np.float32))
+    save_array(folder / ITEM_TOKENS, learned.tokens)
     save_array(folder / "spectral_input.npy", factors.input)
     save_array(folder / "spectral_output.npy", factors.output)
     if learned.mapped is not None:

@@ -11,9 +11,10 @@ import numpy as np
 from slatewise.domain.columns import Interactions
 from slatewise.domain.errors import TrainingError
 from slatewise.domain.events import AttributeValue
-from slatewise.domain.holdout import HoldoutMode, held_out
+from slatewise.domain.holdout import HoldoutMode
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeEncoder, fit_schema
+from slatewise.features.content import ContentLayout
 from slatewise.features.frame import names_for
 from slatewise.features.state import CountedState
 from slatewise.ports.clock import Clock
@@ -23,6 +24,7 @@ from slatewise.training.linear_bundle import Base, learn_base
 from slatewise.training.material import Material, TrainingInput
 from slatewise.training.plan import cut, plan_of, positive_of
 from slatewise.training.progress import Progress
+from slatewise.training.visible import visible
 
 SMALLEST = 20
 """Interactions below which nothing can be learned that counting does not say."""
@@ -43,7 +45,8 @@ def learn(
     Raises TrainingError where there is too little to learn from, or deep models are asked for without torch.
     """
     start = clock.elapsed_ms()
-    interactions = given.interactions.take(~held_out(given.interactions, holdout))
+    given = visible(given, holdout)
+    interactions = given.interactions
     _check(interactions, settings)
     plan = plan_of(interactions, settings)
     rng = np.random.default_rng(settings.training.seed)
@@ -103,7 +106,10 @@ def _check(interactions: Interactions, settings: Settings) -> None:
 def material_of(
     given: TrainingInput, interactions: Interactions, settings: Settings, holdout: HoldoutMode
 ) -> tuple[Material, BundleSchema]:
-    """Return *interactions* with everybody's attributes encoded, and the schema that says how."""
+    """Return *interactions* with everybody's attributes encoded, and the schema that says how.
+
+    *given* is what is `visible`: the schema knows the contexts of all its impressions.
+    """
     item_schema = fit_schema(given.items)
     described = sorted(given.users)
     user_schema = fit_schema([given.users[u] for u in described])
@@ -127,10 +133,11 @@ def material_of(
         actions=settings.action_names,
         items=item_schema,
         users=user_schema,
+        contexts=fit_schema([impression.context for _, _, impression, _ in given.impressions]),
         n_items=material.n_items,
         holdout=holdout,
         trained_to=given.trained_to,
-        features=names_for(settings.action_names),
+        features=names_for(settings.action_names, ContentLayout.of(item_schema).names),
         counted=tuple(settings.action_names[i] for i in sorted(settings.positive_actions)),
     )
     return material, schema

@@ -11,11 +11,14 @@ import msgspec
 import numpy as np
 
 from slatewise.domain.candidate import Candidates
+from slatewise.domain.events import Attributes
 from slatewise.domain.ids import Mask, Vectors
 from slatewise.domain.membership import among
 from slatewise.domain.query import Resolved
 from slatewise.domain.settings import IndexSettings, Settings
+from slatewise.features.content import Content, ContentLayout
 from slatewise.features.frame import DenseFrame
+from slatewise.features.request_bag import RequestEncoder
 from slatewise.features.state import CountedState
 from slatewise.index.build import build_index
 from slatewise.models.sessions import OnnxSession
@@ -40,6 +43,7 @@ from slatewise.training.ranker_slates import RankerData, judging, slate_ndcg
 from slatewise.training.ranker_training import Judged, RankerFit, fit_ranker, fit_small_ranker
 from slatewise.training.retriever import Retriever
 from slatewise.training.slates import Slates, build_slates
+from slatewise.training.windows import pad_histories
 
 FEWEST_SLATES = 50
 FEWEST_OF_ACTION = 20
@@ -123,6 +127,8 @@ def _served(data: RankerData, slate: int) -> Inputs:
 def learn_ranker(
     given: TrainingInput,
     material: Material,
+    layout: ContentLayout,
+    requests: RequestEncoder,
     retriever: Retriever,
     later: Mask,
     settings: Settings,
@@ -135,13 +141,19 @@ def learn_ranker(
     heads = _heads(moments, material)
     if not heads:
         return None
-    slates = _slates(moments, heads, given, material, retriever, later, settings, progress)
+    encode = _encoder(retriever, given, requests, settings.training.history_length)
+    slates = _slates(moments, heads, given, material, layout, retriever, encode, later, settings, progress)
     if int(slates.label.any((1, 2)).sum()) < FEWEST_SLATES:
         return None
     training = settings.training
     names = [material.actions[h] for h in heads]
     judged = Judged(
-        RankerData(slates, material.user_bags(slates.user), retriever.embeddings, retriever.vectors),
+        RankerData(
+            slates,
+            requests.bags(_described(given, slates.user.tolist()), slates.context),
+            retriever.embeddings,
+            retriever.vectors,
+        ),
         judging(slates, training.seed),
         np.array([settings.actions[name].weight for name in names]),
         training,
@@ -149,7 +161,7 @@ def learn_ranker(
         progress,
     )
     dim = retriever.vectors.shape[1]
-    fit = fit_ranker(judged, len(material.actions), material.user_tokens, dim, RANKER_HISTORY)
+    fit = fit_ranker(judged, len(material.actions), requests.tokens, dim, RANKER_HISTORY)
     small = fit_small_ranker(judged)
     progress.step("boosted trees", 0, 1)
     trees = fit_lambdarank(slates, judged.judges, training.seed, training.threads)
@@ -157,12 +169,18 @@ def learn_ranker(
     return LearnedRanker(judged, names, fit, small, trees)
 
 
-def _encoder(retriever: Retriever, material: Material, length: int) -> Callable[[Sequence[Moment]], Vectors]:
+def _encoder(
+    retriever: Retriever, given: TrainingInput, requests: RequestEncoder, length: int
+) -> Callable[[Sequence[Moment]], Vectors]:
     def encode(moments: Sequence[Moment]) -> Vectors:
-        users = np.array([m.user for m in moments], np.int64)
-        return retriever.users(users, [m.history for m in moments], material, length)
+        bags = requests.users(_described(given, [m.user for m in moments]), [m.context for m in moments])
+        return retriever.encode(pad_histories([m.history for m in moments], length), bags)
 
     return encode
+
+
+def _described(given: TrainingInput, users: Sequence[int]) -> list[Attributes]:
+    return [given.users.get(user, {}) for user in users]
 
 
 def _moments(
@@ -193,7 +211,9 @@ def _slates(
     heads: Sequence[int],
     given: TrainingInput,
     material: Material,
+    layout: ContentLayout,
     retriever: Retriever,
+    encode: Callable[[Sequence[Moment]], Vectors],
     later: Mask,
     settings: Settings,
     progress: Progress,
@@ -215,11 +235,13 @@ def _slates(
 
     replay = (state, material.interactions.take(later)) if is_replayable(material.interactions) else None
     actions = {name: code for code, name in enumerate(material.actions)}
+    tokens = layout.pack(material.items)
+    content = Content(layout, lambda rows: tokens[rows])
     return build_slates(
         moments,
-        _encoder(retriever, material, settings.training.history_length),
+        encode,
         candidates_of,
-        DenseFrame(state, given.catalogue, lambda rows: retriever.vectors[rows], actions, relation, weight),
+        DenseFrame(state, given.catalogue, lambda rows: retriever.vectors[rows], actions, content, relation, weight),
         heads,
         settings.seen_actions,
         settings.storage.history_length,

@@ -12,6 +12,7 @@ import numpy as np
 
 from slatewise.domain.ids import Vectors
 from slatewise.domain.settings import TrainingSettings
+from slatewise.features.content import ContentLayout
 from slatewise.models.als import fit_als
 from slatewise.models.attribute_map import estimate, fit_attribute_map
 from slatewise.models.spectral import SpectralFactors
@@ -61,6 +62,7 @@ def learn_base(
         schema,
         retriever.embeddings,
         retriever.vectors,
+        ContentLayout.of(schema.items).pack(material.items),
         queries,
         retriever.lists,
         retriever.weight,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from slatewise.domain.columns import Interactions
-from slatewise.domain.events import Impression
+from slatewise.domain.events import Attributes, Impression
 from slatewise.domain.history import EMPTY_HISTORY, History
 from slatewise.domain.ids import Mask, Rows
 from slatewise.training.material import Histories
@@ -29,7 +29,8 @@ class Moment:
     """One user at one instant. ``wanted`` maps rows acted on next to the action's index.
 
     ``shown`` holds what an impression showed, in order; None where candidates are to be retrieved.
-    ``offset`` is the log offset before which the counters may know the world.
+    ``offset`` is the log offset before which the counters may know the world. ``context`` is the impression's, empty
+    where nothing was logged as shown.
     """
 
     user: int
@@ -38,6 +39,7 @@ class Moment:
     history: History
     wanted: Mapping[int, Sequence[int]]
     shown: Rows | None = None
+    context: Attributes = field(default_factory=dict)
 
 
 def ranker_slice(interactions: Interactions, shown: int = 0) -> Mask:
@@ -121,7 +123,7 @@ def impression_moments(
         for row, action in reactions.get(impression.request_id, ()):
             wanted.setdefault(row, []).append(action)
         history = History(past.row[:before], past.action[:before], past.at[:before])
-        moments.append(Moment(user, impression.at, offset, history, wanted, shown))
+        moments.append(Moment(user, impression.at, offset, history, wanted, shown, impression.context))
     return moments
 
 
@@ -131,15 +133,35 @@ def named_by_requests(
     reactions: Mapping[str, Sequence[tuple[int, int]]],
 ) -> Mask:
     """Mark the interactions that came from one of these slates: the same user, item and action; shape ``(n,)``."""
-    named = [
-        (user, row, action)
-        for _, user, impression, _ in impressions
+    _, named, own = _keys(interactions, impressions, reactions)
+    return np.isin(own, named)
+
+
+def leading_to(
+    interactions: Interactions,
+    impressions: Sequence[tuple[int, int, Impression, Rows]],
+    reactions: Mapping[str, Sequence[tuple[int, int]]],
+) -> Mask:
+    """Mark the slates from which one of these interactions came, by the same rule; shape ``(len(impressions),)``."""
+    place, named, own = _keys(interactions, impressions, reactions)
+    mask = np.zeros(len(impressions), bool)
+    mask[place[np.isin(named, own)]] = True
+    return mask
+
+
+def _keys(
+    interactions: Interactions,
+    impressions: Sequence[tuple[int, int, Impression, Rows]],
+    reactions: Mapping[str, Sequence[tuple[int, int]]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return per reaction its slate's place and a number for user, item and action, and per interaction that number."""
+    told = [
+        (place, user, row, action)
+        for place, (_, user, impression, _) in enumerate(impressions)
         for row, action in reactions.get(impression.request_id, ())
     ]
-    if not named:
-        return np.zeros(len(interactions), bool)
-    users, rows, actions = np.array(named, np.int64).T
-    items = 1 + max(int(rows.max()), int(interactions.item.max(initial=0)))
-    kinds = 1 + max(int(actions.max()), int(interactions.action.max(initial=0)))
+    places, users, rows, actions = np.array(told, np.int64).reshape(-1, 4).T
+    items = 1 + max(int(rows.max(initial=0)), int(interactions.item.max(initial=0)))
+    kinds = 1 + max(int(actions.max(initial=0)), int(interactions.action.max(initial=0)))
     own = (interactions.user * items + interactions.item) * kinds + interactions.action
-    return np.isin(own, (users * items + rows) * kinds + actions)
+    return places, (users * items + rows) * kinds + actions, own

@@ -22,7 +22,8 @@ class SlateLoss(nn.Module):
     a softmax per head would leave their scales free of each other, and their weighted sum with them.
 
     Position bias is learned beside the ranker, one number per place and action for what was really shown, and left out
-    at serving (PAL: Guo et al., RecSys 2019). The log-loss has origins of its own for shown and for retrieved lists.
+    at serving (PAL: Guo et al., RecSys 2019). Shown and retrieved lists have an origin per action each: where clicks
+    come from shown lists alone, no other list is evidence against clicking what is in it.
     """
 
     def __init__(self, heads: int, corrects_position: bool) -> None:
@@ -44,11 +45,10 @@ class SlateLoss(nn.Module):
             ..., None
         ]
         logits = self.with_bias(logits, position)
+        kind = torch.from_numpy((position >= 0).any(1).astype(np.int64))
+        logits = logits + self.origin[kind][:, None]
         share = (logits + (held - 1.0) * -MASKED).flatten(1).log_softmax(1).view_as(logits)
         wants = wanted.sum().clamp(min=1.0)
         listwise: Tensor = -(share * wanted).sum() / wants
-        kind = torch.from_numpy((position >= 0).any(1).astype(np.int64))
-        each = functional.binary_cross_entropy_with_logits(
-            logits + self.origin[kind][:, None], wanted, reduction="none"
-        )
+        each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         return listwise + LOG_LOSS * (each * held).sum() / wants

@@ -114,7 +114,7 @@ class RankerModule(Calibrated):
     """Scores ``(b, k)`` candidates, one logit per action. Item and user vectors come from the frozen towers.
 
     No id embeddings of its own: on histories of ordinary length those memorise and lose on what is new. *tokens* is
-    the vocabulary of the users' attributes.
+    the vocabulary of the users' attributes and the requests' contexts.
     """
 
     def __init__(
@@ -143,6 +143,9 @@ class RankerModule(Calibrated):
         self.gates = RequestGates(2 * dim + SIDE, GATE_WIDTHS, sum(MLP_WIDTHS), dropout)
         self.heads = nn.Linear(crossed + MLP_WIDTHS[1], heads)
         self.residual = nn.Parameter(torch.ones(heads))
+        self.asked = nn.Linear(SIDE, dim, bias=False)
+        self.lasting = nn.Linear(dim, dim, bias=False)
+        nn.init.zeros_(self.lasting.weight)
 
     def forward(
         self,
@@ -159,17 +162,22 @@ class RankerModule(Calibrated):
         """Return logits ``(b, k, heads)``; item is ``(b, t, d)``, candidate ``(b, k, d)``, feature ``(b, k, f)``."""
         steps = self._encoded(item, action, gap, mask)
         numbers, pieces = self.numbers(feature)
+        attributes = (self.tokens(user_token) * user_weight[..., None]).sum(1)
+        # Gates scale hidden units for all candidates alike, and what suits a surface is a direction among the items:
+        # attributes and context move the user's vector before it meets each of them. Costs nothing per candidate.
+        # So does the mean of the history, taken evenly: a vector that says what comes next forgets the lasting taste.
+        even = (item * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0)
+        wish = user + self.asked(attributes) + self.lasting(even)
         x = torch.cat(
             [
                 numbers,
                 self.candidate(candidate),
-                self.product(user[:, None] * candidate),
+                self.product(wish[:, None] * candidate),
                 self.attention(candidate, steps, mask),
             ],
             -1,
         )
         pooled = (steps * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0)
-        attributes = (self.tokens(user_token) * user_weight[..., None]).sum(1)
         gate = self.gates(torch.cat([user, pooled, attributes], -1))[:, None]
         y = functional.gelu(self.first(torch.cat([x, pieces], -1))) * gate[..., : MLP_WIDTHS[0]]
         y = functional.gelu(self.second(self.dropout(y))) * gate[..., MLP_WIDTHS[0] :]

@@ -18,11 +18,11 @@ SAMPLED = 64
 
 
 class RankerData:
-    """Slates, their users' attributes and the frozen item arrays, handed out as the modules' inputs by name."""
+    """Slates, who asked for each from where, and the frozen item arrays, handed out as the modules' inputs by name."""
 
-    def __init__(self, slates: Slates, users: Bag, embeddings: Vectors, vectors: Vectors) -> None:
+    def __init__(self, slates: Slates, requests: Bag, embeddings: Vectors, vectors: Vectors) -> None:
         self.slates = slates
-        self._users = users
+        self._requests = requests
         self._embeddings = torch.from_numpy(embeddings)
         self._vectors = torch.from_numpy(vectors)
 
@@ -41,8 +41,8 @@ class RankerData:
             "gap": torch.from_numpy(s.past.gap[at]),
             "mask": held,
             "user": torch.from_numpy(s.vector[at]),
-            "user_token": torch.from_numpy(self._users.token[at]),
-            "user_weight": torch.from_numpy(self._users.weight[at]),
+            "user_token": torch.from_numpy(self._requests.token[at]),
+            "user_weight": torch.from_numpy(self._requests.weight[at]),
             "candidate": self._vectors[torch.from_numpy(np.maximum(chosen, 0))],
             "feature": torch.from_numpy(feature),
         }
@@ -65,16 +65,20 @@ def sampled_columns(slates: Slates, at: np.ndarray, rng: np.random.Generator) ->
 
 
 def slate_ndcg(score: np.ndarray, slates: Slates, at: np.ndarray, k: int = 10) -> float:
-    """Return the mean NDCG@k of scores ``(l, k)`` over the slates' own candidates, NaN last, 0 without slates.
+    """Return the mean of `slate_ndcgs`, 0 without slates."""
+    return float(slate_ndcgs(score, slates, at, k).mean()) if at.size else 0.0
+
+
+def slate_ndcgs(score: np.ndarray, slates: Slates, at: np.ndarray, k: int = 10) -> np.ndarray:
+    """Return each slate's NDCG@k by scores ``(l, k)`` over its own candidates, NaN last, shape ``(l,)``.
 
     What retrieval missed is not the ranker's to find.
     """
-    if not at.size:
-        return 0.0
     score = np.where(slates.candidate[at] < 0, -np.inf, np.nan_to_num(score, nan=-1e9))
     order = np.argsort(-score, axis=1, kind="stable")[:, :k]
     hit = np.take_along_axis(slates.label[at].any(2), order, 1)
     discount = 1.0 / np.log2(np.arange(2, order.shape[1] + 2))
     wanted = np.minimum(slates.label[at].any(2).sum(1), k)
     ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(wanted, discount.size)]
-    return float(((hit * discount).sum(1) / np.maximum(ideal, 1e-9)).mean())
+    found: np.ndarray = (hit * discount).sum(1) / np.maximum(ideal, 1e-9)
+    return found

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slatewise.domain.ids import Mask
 from slatewise.domain.settings import TrainingSettings
@@ -17,13 +19,15 @@ from slatewise.training.calibration import calibration_error, platt
 from slatewise.training.progress import Progress
 from slatewise.training.ranker_loss import SlateLoss
 from slatewise.training.ranker_module import AFFINITY, Calibrated, RankerModule, SmallRanker
-from slatewise.training.ranker_slates import RankerData, sampled_columns, slate_ndcg
+from slatewise.training.ranker_slates import RankerData, sampled_columns, slate_ndcg, slate_ndcgs
 
 BATCH = 64
 LEARNING_RATE = 1e-3
 SMALL_LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
 DROPOUT = 0.1
+WINDOW_SHARE = 0.05
+"""Share of the planned steps that mean weights look back over (Polyak & Juditsky, 1992; exponential here)."""
 FASTER = 20.0
 SMALL_SHARE = 0.15
 """Share of the ranker's time that the small variant may take."""
@@ -97,8 +101,13 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
     optimiser = torch.optim.AdamW(groups, lr=peak)
     rng = np.random.default_rng(settings.seed)
     start, budget_ms = given.clock.elapsed_ms(), minutes * 60_000
-    best_state, fit.ndcg = copy.deepcopy(model.state_dict()), -1.0
+    best_state, best = copy.deepcopy(model.state_dict()), None
     batches = max(1, math.ceil(train.size / BATCH))
+    # Judged and shipped are mean weights: those of single steps differ in what they make of rare candidates.
+    window = max(WINDOW_SHARE * settings.ranker_epochs * batches, 1.0)
+    decay = get_ema_multi_avg_fn(1.0 - 1.0 / window)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    mean = AveragedModel(model, multi_avg_fn=decay)
+    averaged = cast("RankerModule | SmallRanker", mean.module)
     for epoch in range(settings.ranker_epochs):
         rng.shuffle(train)
         model.train()
@@ -116,20 +125,37 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
+            mean.update_parameters(model)
             given.progress.step(task, done, 1.0, f"pass {epoch + 1}, validation NDCG@10 {max(fit.ndcg, 0.0):.4f}")
         # As served: logits have no origin of their own, only calibrated ones of several heads can be added up.
-        calibration = calibrate(model, loss_of, given.data, judge)
-        ndcg = slate_ndcg(scores(model, given.data, useful, given.weights), slates, useful)
-        fit.curve.append({"loss": float(loss.detach()), "ndcg@10": ndcg})
-        if ndcg > fit.ndcg:
-            fit.ndcg, best_state, fit.calibration = ndcg, copy.deepcopy(model.state_dict()), calibration
-            fit.position_bias = loss_of.place.detach()[:10].T.tolist()
+        calibration = calibrate(averaged, loss_of, given.data, judge)
+        ndcg = slate_ndcg(scores(averaged, given.data, useful, given.weights), slates, useful)
+        # What was clicked where it stood is judged where it stood: else whoever takes places for taste looks best.
+        placed = slate_ndcgs(scores(averaged, given.data, useful, given.weights, loss_of), slates, useful)
+        fit.curve.append(
+            {"loss": float(loss.detach()), "ndcg@10": ndcg, "placed_ndcg@10": float(placed.sum() / max(placed.size, 1))}
+        )
+        if not is_clearly_worse(placed, best):
+            best = placed if best is None or placed.sum() > best.sum() else best
+            best_state, fit.ndcg = copy.deepcopy(averaged.state_dict()), ndcg
+            fit.calibration, fit.position_bias = calibration, loss_of.place.detach()[:10].T.tolist()
         if given.clock.elapsed_ms() - start >= budget_ms:
             break
     model.load_state_dict(best_state)
     told = f"validation NDCG@10 {fit.ndcg:.4f}, retrieval's order {fit.retrieval_ndcg:.4f}"
     given.progress.step(task, 1.0, 1.0, told)
     return fit
+
+
+def is_clearly_worse(ndcg: np.ndarray, best: np.ndarray | None) -> bool:
+    """Return whether slates judge a pass worse than the *best* so far by more than a standard error of the difference.
+
+    A few hundred users cannot tell passes apart that differ by less, and the later one has the calmer weights.
+    """
+    if best is None or not ndcg.size:
+        return False
+    worse = best - ndcg
+    return float(worse.mean()) > float(worse.std()) / math.sqrt(worse.size)
 
 
 def logits_of(model: RankerModule | SmallRanker, inputs: dict[str, Tensor]) -> Tensor:
@@ -139,11 +165,27 @@ def logits_of(model: RankerModule | SmallRanker, inputs: dict[str, Tensor]) -> T
 
 
 @torch.no_grad()
-def scores(model: RankerModule | SmallRanker, data: RankerData, at: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weighted sum of the heads' probabilities, ``(l, k)``: the score that serving ranks by."""
-    price = torch.from_numpy(weights.astype(np.float32))
-    parts = [(model.probabilities(logits) * price).sum(-1).numpy() for logits in _judged_logits(model, data, at)]
-    return np.concatenate(parts) if parts else np.zeros((0, data.slates.candidate.shape[1]), np.float32)
+def scores(
+    model: RankerModule | SmallRanker,
+    data: RankerData,
+    at: np.ndarray,
+    weights: np.ndarray,
+    placed: SlateLoss | None = None,
+) -> np.ndarray:
+    """Return the weighted sum of the heads' probabilities, ``(l, k)``: the score that serving ranks by.
+
+    With *placed*, each candidate that was shown scores as where it stood, not as at the first place.
+    """
+    if not at.size:
+        return np.zeros((0, data.slates.candidate.shape[1]), np.float32)
+    logits = torch.cat(_judged_logits(model, data, at))
+    if placed is not None:
+        position = data.slates.position[at]
+        logits = placed.with_bias(logits, position) - placed.with_bias(
+            torch.zeros_like(logits), np.minimum(position, 0)
+        )
+    found: np.ndarray = (model.probabilities(logits) * torch.from_numpy(weights.astype(np.float32))).sum(-1).numpy()
+    return found
 
 
 def _judged_logits(model: RankerModule | SmallRanker, data: RankerData, at: np.ndarray) -> list[Tensor]:

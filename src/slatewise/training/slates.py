@@ -12,6 +12,7 @@ import numpy as np
 
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.columns import Interactions
+from slatewise.domain.events import Attributes
 from slatewise.domain.ids import Vectors
 from slatewise.domain.query import Query, Resolved, UserState
 from slatewise.ports.features import FeatureFrame, FeatureState
@@ -27,7 +28,8 @@ class Slates:
     """Padded training slates: l slates of up to k candidates, histories of up to t steps.
 
     ``candidate`` int64 ``(l, k)`` rows, -1 = padding; ``feature`` ``(l, k, f)``; ``label`` bool ``(l, k, heads)``;
-    ``position`` int64 ``(l, k)``, -1 where the place was not shown; ``past`` the histories ``(l, t)``.
+    ``position`` int64 ``(l, k)``, -1 where the place was not shown; ``past`` the histories ``(l, t)``; ``context`` one
+    per slate.
     """
 
     user: np.ndarray
@@ -37,6 +39,7 @@ class Slates:
     feature: np.ndarray
     label: np.ndarray
     position: np.ndarray
+    context: Sequence[Attributes] = ()
 
     def __len__(self) -> int:
         return len(self.user)
@@ -92,7 +95,8 @@ def as_resolved(moment: Moment, vector: Vectors, seen: frozenset[int], kept_hist
     """Return the moment as the stages would have seen it, with no longer a history than serving keeps."""
     have = np.unique(moment.history.row[np.isin(moment.history.action, list(seen))])
     user = UserState(row=moment.user, version=0, history=moment.history.last(kept_history), seen=have)
-    return Resolved(query=Query(request_id="", at=moment.at), user=user, vector=vector, blocked=have, allow=None)
+    query = Query(request_id="", at=moment.at, context=moment.context)
+    return Resolved(query=query, user=user, vector=vector, blocked=have, allow=None)
 
 
 def _with_vectors(
@@ -137,4 +141,4 @@ def _padded(
             position[i, :n] = np.arange(n)
     past = pad_histories([m.history for m in moments], length)
     user = np.array([m.user for m in moments], np.int64)
-    return Slates(user, vectors, past, candidate, feature, label, position)
+    return Slates(user, vectors, past, candidate, feature, label, position, [m.context for m in moments])

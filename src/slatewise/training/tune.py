@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from slatewise.domain.errors import TrainingError
-from slatewise.domain.holdout import HoldoutMode, held_out
+from slatewise.domain.holdout import HoldoutMode
 from slatewise.domain.settings import Settings, TrainingSettings
 from slatewise.models.item_item import ItemItem
 from slatewise.models.spectral import SpectralFactors
@@ -26,6 +26,7 @@ from slatewise.training.linear import choose_linear, fit_linear
 from slatewise.training.material import Material, TrainingInput
 from slatewise.training.plan import Plan, cut, plan_of, positive_of
 from slatewise.training.progress import Progress
+from slatewise.training.visible import visible
 
 WIDEST = 128
 
@@ -110,11 +111,11 @@ def _finished(study: Any) -> list[Any]:
 
 
 def _prepare(given: TrainingInput, settings: Settings, holdout: HoldoutMode, progress: Progress) -> _Prepared:
-    interactions = given.interactions.take(~held_out(given.interactions, holdout))
-    plan = plan_of(interactions, settings)
+    given = visible(given, holdout)
+    plan = plan_of(given.interactions, settings)
     if not plan.towers:
         raise TrainingError(f"there are no towers to tune: {plan.why}")
-    material, _ = material_of(given, interactions, settings, holdout)
+    material, _ = material_of(given, given.interactions, settings, holdout)
     rng = np.random.default_rng(settings.training.seed)
     parts = cut(material, plan, settings, rng, len(given.impressions))
     positive = positive_of(parts.past)

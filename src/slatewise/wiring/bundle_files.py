@@ -14,7 +14,9 @@ from slatewise.domain.errors import BundleError
 from slatewise.domain.ids import Vectors
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeEncoder
+from slatewise.features.content import ContentLayout
 from slatewise.features.frame import names_for
+from slatewise.features.request_bag import RequestEncoder
 from slatewise.features.state import CountedState
 from slatewise.index.audit import audited
 from slatewise.index.load import load_index
@@ -28,7 +30,15 @@ from slatewise.models.towers import OnnxItemTower, OnnxUserTower
 from slatewise.ports.models import ItemTower, UserTower
 from slatewise.ports.stores import Catalogue
 from slatewise.serving.live import LiveBundle, Models, Neighbours
-from slatewise.training.files import ATTRIBUTE_MAP, RANKER, RANKER_INT8, RANKER_SMALL, BundleSchema, read_schema
+from slatewise.training.files import (
+    ATTRIBUTE_MAP,
+    ITEM_TOKENS,
+    RANKER,
+    RANKER_INT8,
+    RANKER_SMALL,
+    BundleSchema,
+    read_schema,
+)
 
 
 def open_schema(folder: Path) -> BundleSchema:
@@ -37,7 +47,7 @@ def open_schema(folder: Path) -> BundleSchema:
         schema = read_schema(folder)
     except (OSError, msgspec.MsgspecError) as error:
         raise BundleError(f"{folder.name}/schema.json cannot be read: {error}") from error
-    if schema.features != names_for(schema.actions):
+    if schema.features != names_for(schema.actions, ContentLayout.of(schema.items).names):
         raise BundleError(f"{folder.name} was trained on other features: {', '.join(schema.features)}")
     return schema
 
@@ -72,6 +82,8 @@ def open_bundle(
         raise BundleError(f"{folder.name} counts actions that the settings no longer declare: {', '.join(missing)}")
     embeddings = load_array(folder / "item_embeddings.npy", dtype=np.float32, shape=shape)
     vectors = load_array(folder / "item_vectors.npy", dtype=np.float32, shape=shape)
+    layout = ContentLayout.of(schema.items)
+    tokens = load_array(folder / ITEM_TOKENS, dtype=np.int32, shape=(schema.n_items, layout.width))
     user_tower, item_tower = _towers(folder, schema, embeddings, vectors)
     return LiveBundle(
         bundle=folder.name,
@@ -80,7 +92,7 @@ def open_bundle(
             item_tower=item_tower,
             ranker=_ranker(folder, schema, settings),
             items=AttributeEncoder(schema.items),
-            users=AttributeEncoder(schema.users),
+            requests=RequestEncoder(schema.users, schema.contexts),
             actions=schema.actions,
             history_length=schema.history_length,
             ranker_history=schema.ranker_history,
@@ -92,6 +104,8 @@ def open_bundle(
         state=CountedState.load(folder / "features", [names.index(name) for name in schema.counted]),
         embeddings=embeddings,
         vectors=vectors,
+        layout=layout,
+        tokens=tokens,
         action_names=names,
         neighbours=open_neighbours(folder, schema),
     )

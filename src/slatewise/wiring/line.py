@@ -102,8 +102,8 @@ def _scorers(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: 
     def inputs(query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Bag, Vectors]:
         history = live.sequence(query.user.history, models.ranker_history)
         user = query.vector if query.vector is not None else np.zeros((1, models.user_tower.dim), np.float32)
-        attributes = live.user_bag(query.user.attributes, query.query.context)
-        return history, user, attributes, live.vectors(rows)
+        bag = live.request_bag(query.user.attributes, query.query.context)
+        return history, user, bag, live.vectors(rows)
 
     def no_inputs(query: Resolved, rows: Rows) -> tuple[Sequence, Vectors, Bag, Vectors]:
         return NO_INPUTS
@@ -113,7 +113,7 @@ def _scorers(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: 
     actions = {name: names.index(name) if name in names else -1 for name in models.actions}
     held = live.neighbours
     relation, weight = (held.relation, held.weight) if held is not None else (None, 0.0)
-    frame = DenseFrame(live.state, catalogue, live.vectors, actions, relation, weight)
+    frame = DenseFrame(live.state, catalogue, live.vectors, actions, live.content, relation, weight)
     scorer = ModelScorer(models.ranker, frame, inputs, weights)
     quick = None if models.small_ranker is None else ModelScorer(models.small_ranker, frame, no_inputs, weights)
     return (quick, quick) if quick is not None and settings.ranking.kind == "small" else (scorer, quick)

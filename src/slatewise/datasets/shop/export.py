@@ -59,7 +59,7 @@ def write_shop(dataset: Dataset, folder: Path) -> None:
     if any(i.propensity is not None for i in dataset.impressions):
         slates["propensity"] = [None if i.propensity is None else _number(i.propensity[place]) for i, place, _ in shown]
         slates["explored_from"] = [str(i.explored_from if place == len(i.shown) - 1 else 0) for i, place, _ in shown]
-    _write(folder / "impressions.csv.gz", slates)
+    _write(folder / "impressions.csv.gz", slates | _attributes([i.context for i, _, _ in shown]))
 
 
 def _attributes(described: Sequence[Attributes]) -> dict[str, list[str | None]]:
