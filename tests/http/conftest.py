@@ -44,6 +44,7 @@ class MemoryHome:
         self.published = {name: Bundle(name, 100.0, name == live, {"ndcg@10": 0.1}) for name in ("b1", "b2", "broken")}
         self.queries: list[Query] = []
         self.closed = 0
+        self.trouble: str | None = None
         self.fault: Exception | None = None
         self._numbers = count(1)
         self._grown = threading.Condition()

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from slatewise.domain.errors import Conflict, ReadOnly, StorageError, StorageFull
 from slatewise.domain.settings import IngestSettings, Settings
 
 
@@ -12,6 +13,25 @@ def test_event_is_counted_and_answered_with_the_version_that_holds_it(call, home
     assert answer.status_code == 200
     assert answer.json() == {"accepted": 1, "duplicates": 0, "version": 1}
     assert home.events[0].user_id == "u"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [
+        (Conflict("events[0].event_id", "e1", "an id that no other event has"), 409, "conflict"),
+        (StorageFull("/secret is full"), 507, "storage-full"),
+        (ReadOnly("/secret failed"), 503, "storage-read-only"),
+        (StorageError("/secret"), 503, "storage"),
+    ],
+)
+def test_a_write_that_the_store_refuses_says_why(call, home, error, status, slug):
+    home.fault = error
+    answer = call("POST", "/v1/events", {"events": [{"user_id": "u", "item_id": "a", "event_id": "e1"}]})
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:slatewise:problem:{slug}")
+    assert "/secret" not in answer.text
+    if status == 409:
+        assert "'e1'" in answer.json()["detail"]
+        assert answer.json()["errors"][0]["field"] == "events[0].event_id"
 
 
 def test_same_event_id_twice_counts_once(call):

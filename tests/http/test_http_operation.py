@@ -34,7 +34,15 @@ def test_alive_even_without_a_bundle_and_ready_only_with_one(open_door, memory_h
     answer = call("GET", "/readyz")
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:slatewise:problem:not-ready")
     home.promote("b1")
-    assert call("GET", "/readyz").json() == {"status": "ready", "bundle": "b1", "version": 0}
+    assert call("GET", "/readyz").json() == {"status": "ready", "bundle": "b1", "version": 0, "trouble": None}
+
+
+def test_store_that_refuses_writes_is_named_while_reads_go_on(call, home):
+    assert "slatewise_log_writable 1.0" in call("GET", "/metrics").text
+    home.trouble = "the disk is full"
+    answer = call("GET", "/readyz")
+    assert (answer.status_code, answer.json()["trouble"]) == (200, "the disk is full")
+    assert "slatewise_log_writable 0.0" in call("GET", "/metrics").text
 
 
 def test_bundle_that_cannot_be_opened_is_not_ready_and_costs_no_metrics(call, home):

@@ -213,7 +213,7 @@ def test_views_followed_live_equal_views_rebuilt_from_the_log(log: SqliteEventLo
         users.state(f"u{i % 4}")
         line.record(
             [
-                seen(f"u{i % 4}", f"i{i % 11}", "buy", float(i % 9), event_id=f"{i // 2}"),
+                seen(f"u{i // 2 % 4}", f"i{i // 2 % 11}", "buy", float(i % 9), event_id=f"{i // 2}"),
                 ItemChange(at=float(i), item_id=f"i{i % 13}", attributes={"n": float(i)}),
             ]
         )

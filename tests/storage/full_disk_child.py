@@ -4,7 +4,7 @@ import resource
 import sys
 from pathlib import Path
 
-from slatewise.domain.errors import StorageError
+from slatewise.domain.errors import ReadOnly, StorageError
 from slatewise.domain.events import Interaction
 from slatewise.storage.log import SqliteEventLog
 
@@ -20,6 +20,8 @@ def main(path: Path) -> None:
         except StorageError as error:
             refused += 1
             reason = str(error)
+            if refused == 2 and (not isinstance(error, ReadOnly) or log.trouble != reason or log.end != i):
+                break
             if refused == 3:
                 break
     sys.stdout.write(f"refused {refused}: {reason}\n")

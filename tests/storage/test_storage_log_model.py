@@ -1,11 +1,14 @@
+import re
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from slatewise.domain.errors import Conflict
 from slatewise.domain.events import (
     Event,
     Impression,
@@ -32,12 +35,21 @@ interactions = st.builds(
     action=st.sampled_from(ACTIONS),
     at=st.none() | times,
     value=st.floats(-9, 9, width=32),
-    event_id=st.none() | st.integers(0, 9).map(str),
+    event_id=st.none() | st.none() | st.integers(0, 30).map(str),
     request_id=st.none() | st.sampled_from(["r1", "r2"]),
+)
+same_again = st.builds(
+    Interaction,
+    user_id=st.just("u1"),
+    item_id=st.just("i1"),
+    action=st.just("view"),
+    at=times,
+    event_id=st.integers(0, 9).map(str),
 )
 events: st.SearchStrategy[Event] = st.one_of(
     interactions,
     interactions,
+    same_again,
     st.builds(
         Impression,
         at=times,
@@ -67,7 +79,13 @@ class DurableLogAgainstMemory(RuleBasedStateMachine):
 
     @rule(batch=st.lists(events, max_size=6))
     def append(self, batch: list[Event]) -> None:
-        assert self.log.append(batch) == self.oracle.append(batch)
+        try:
+            expected = self.oracle.append(batch)
+        except Conflict as error:
+            with pytest.raises(Conflict, match=re.escape(str(error))):
+                self.log.append(batch)
+        else:
+            assert self.log.append(batch) == expected
 
     @rule()
     def reopen(self) -> None:

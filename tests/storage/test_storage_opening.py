@@ -90,7 +90,7 @@ def test_impressions_from_before_propensities_were_kept_still_read(path: Path) -
         log.append([seen("u", "a"), shown])
     # The body as it was written then, word for word.
     before = '{"at":5.0,"user_id":"u","request_id":"r","shown":["a","b"]}'
-    change(path, f"UPDATE log SET body = '{before}' WHERE body LIKE '%shown%'")
+    change(path, f"UPDATE log SET body = '{before}', sum = NULL WHERE body LIKE '%shown%'")
     with SqliteEventLog(path, ("view",)) as log:
         log.append([shown])
         old, new = (impression for _, impression in log.impressions())
@@ -106,7 +106,7 @@ def test_impressions_from_before_contexts_were_logged_still_read(path: Path) -> 
         log.append([shown])
     # The body as it was written then, word for word.
     before = '{"at":5.0,"user_id":"u","request_id":"r","shown":["a"],"propensity":[1.0],"explored_from":0}'
-    change(path, f"UPDATE log SET body = '{before}' WHERE body LIKE '%shown%'")
+    change(path, f"UPDATE log SET body = '{before}', sum = NULL WHERE body LIKE '%shown%'")
     with SqliteEventLog(path, ("view",)) as log:
         log.append([shown])
         old, new = (impression for _, impression in log.impressions())

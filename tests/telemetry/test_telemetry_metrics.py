@@ -22,6 +22,7 @@ DECLARED = {
     "slatewise_events_duplicate_total": "counter",
     "slatewise_freshness_seconds": "histogram",
     "slatewise_log_version": "gauge",
+    "slatewise_log_writable": "gauge",
     "slatewise_live_bundle_info": "gauge",
     "slatewise_impressions_total": "counter",
     "slatewise_impressions_dropped_total": "counter",

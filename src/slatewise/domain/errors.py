@@ -3,12 +3,15 @@
 SlatewiseError
 ├── ConfigError        the operator must fix a setting
 ├── InputError         the caller must fix the request; nothing was written
+│   └── Conflict       an event_id that another event has; nothing was written
 ├── NotFound           the thing asked for does not exist
 ├── NotReady           no bundle is loaded yet; retry later
 ├── Overloaded         shed on purpose; retry later
 ├── StageFailed        one component failed; the slate is served degraded
 ├── BundleError        a bundle is missing, corrupt, or of another build; the live one stays
 ├── StorageError       the store could not make a write durable, or is damaged
+│   ├── StorageFull    the disk is full; reads and removals go on, writes when there is room again
+│   └── ReadOnly       the disk failed a write; reads go on, writes once the store is opened anew
 └── TrainingError      the data cannot be learned from as asked
 """
 
@@ -31,6 +34,10 @@ class InputError(SlatewiseError):
         super().__init__(f"{field}: got {shown}, expected {expected}")
         self.field = field
         self.expected = expected
+
+
+class Conflict(InputError):
+    """An ``event_id`` came again with another user, item, action or value; nothing of its batch was written."""
 
 
 class NotFound(SlatewiseError):
@@ -60,6 +67,14 @@ class BundleError(SlatewiseError):
 
 class StorageError(SlatewiseError):
     """The store could not make a write durable, or is damaged."""
+
+
+class StorageFull(StorageError):
+    """There is no room to make a write durable; nothing was stored. Reads and removals go on."""
+
+
+class ReadOnly(StorageError):
+    """The disk failed an earlier write: nothing is taken any more until the store is opened anew. Reads go on."""
 
 
 class TrainingError(SlatewiseError):

@@ -48,12 +48,30 @@ TABLE: Mapping[type[errors.SlatewiseError], Kind] = {
     errors.SlatewiseError: INTERNAL,
     errors.ConfigError: Kind(500, "config", "The server's settings are wrong", "The log of the server says which."),
     errors.InputError: Kind(422, "input", "The request was refused"),
+    errors.Conflict: Kind(409, "conflict", "An event_id came again with another event; nothing was stored"),
     errors.NotFound: Kind(404, "not-found", "Not found"),
     errors.NotReady: Kind(503, "not-ready", "Not ready yet"),
     errors.Overloaded: Kind(503, "overloaded", "Too many requests at once"),
     errors.StageFailed: Kind(500, "stage-failed", "A component failed", INTERNAL.detail),
     errors.BundleError: Kind(409, "bundle", "The bundle cannot be used; the live one stays"),
-    errors.StorageError: Kind(503, "storage", "The write could not be made durable", "Nothing was stored; try again."),
+    errors.StorageError: Kind(
+        503,
+        "storage",
+        "The write could not be made durable",
+        "Whether it was stored is not known; send it again with the same event_id, which counts once.",
+    ),
+    errors.StorageFull: Kind(
+        507,
+        "storage-full",
+        "The disk is full",
+        "Nothing was stored; reads and removals go on, writes once there is room.",
+    ),
+    errors.ReadOnly: Kind(
+        503,
+        "storage-read-only",
+        "The disk failed: writes are refused until the server is started anew",
+        "Nothing was stored; reads go on. The log of the server says what failed.",
+    ),
     errors.TrainingError: Kind(409, "training", "There is nothing to learn from as asked"),
 }
 

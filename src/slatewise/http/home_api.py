@@ -43,6 +43,11 @@ class HomeApi(Protocol):
         """The id of the bundle that answers, None without one. May look at the disk."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """Why writes are refused now, such as a full disk; None where they are not. Names no path."""
+        ...
+
     def new_request_id(self) -> str: ...
 
     def record(self, events: Sequence[Interaction], /) -> Receipt:

@@ -136,6 +136,7 @@ class ReadyOut(Told):
     status: str
     bundle: str
     version: int
+    trouble: str | None = Field(description="Why writes are refused now, such as a full disk; null where they are not.")
 
 
 class FieldProblem(Told):

@@ -21,10 +21,13 @@ def routes(door: Door) -> APIRouter:
         "/events",
         summary="Record what users did",
         response_model=ReceiptOut,
-        responses=described(400, 413, 415, 422, 503),
+        responses=described(400, 409, 413, 415, 422, 503, 507),
     )
     async def record(sent: EventsIn) -> Response:
-        """Store interactions, all or none. Once answered, they are durable and every later slate reflects them."""
+        """Store interactions, all or none. Once answered, they are durable and every later slate reflects them.
+
+        An event_id that came before counts once; with another user, item, action or value it is refused with 409.
+        """
         now, default = door.clock.now(), door.home.settings.ingest.default_action
         events = [parsing.interaction(event, now, default) for event in sent.events]
         return json_response(await door.write_batch("events", door.home.record, events))

@@ -28,7 +28,7 @@ def routes(door: Door) -> APIRouter:
         "",
         summary="Add or replace items",
         response_model=ReceiptOut,
-        responses=described(400, 413, 415, 422, 503),
+        responses=described(400, 413, 415, 422, 503, 507),
     )
     async def put_items(sent: ItemsIn) -> Response:
         """Store each item's whole new state. A new item with attributes alone can be recommended at once."""
@@ -63,7 +63,7 @@ def routes(door: Door) -> APIRouter:
         "/{item_id:path}",
         summary="Remove an item",
         response_model=ReceiptOut,
-        responses=described(404, 422, 503),
+        responses=described(404, 422, 503, 507),
     )
     async def delete_item(item_id: ItemId) -> Response:
         """Remove the item from the catalogue: no answer asked for after this one shows it."""

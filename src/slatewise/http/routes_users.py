@@ -26,7 +26,7 @@ def routes(door: Door) -> APIRouter:
         "",
         summary="Describe users",
         response_model=ReceiptOut,
-        responses=described(400, 413, 415, 422, 503),
+        responses=described(400, 413, 415, 422, 503, 507),
     )
     async def put_users(sent: UsersIn) -> Response:
         """Store each user's whole new attributes. Users need not be described to be served."""
@@ -49,7 +49,7 @@ def routes(door: Door) -> APIRouter:
         "/{user_id:path}",
         summary="Forget a user",
         response_model=ReceiptOut,
-        responses=described(404, 422, 503),
+        responses=described(404, 422, 503, 507),
     )
     async def delete_user(user_id: UserId) -> Response:
         """Forget the user: history and attributes no longer count in any answer or training."""

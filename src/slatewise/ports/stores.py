@@ -20,11 +20,17 @@ class EventLog(Protocol):
         """The offset after the last durable event; 0 for an empty log."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """Why writes are refused now, such as a full disk; None where they are not."""
+        ...
+
     def append(self, events: Sequence[Event]) -> Receipt:
         """Store *events* durably, all or none, and return once they are on disk.
 
         An event whose ``event_id`` is known already is counted as a duplicate and not stored. Concurrent appends
-        share one sync (group commit). Raises StorageError when durability cannot be had; nothing is stored then.
+        share one sync (group commit). Raises Conflict where the known one has another user, item, action or value,
+        with nothing stored, and StorageError when durability cannot be had.
         """
         ...
 

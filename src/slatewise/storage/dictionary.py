@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from slatewise.storage.sums import row_sum
+
 CACHED_IDS = 2_000_000
 """Ids kept in memory at most; past it the cache starts anew and asks the table."""
 
@@ -17,7 +19,7 @@ class IdDictionary:
     def __init__(self, table: str) -> None:
         self._find = f"SELECT id, row FROM {table} WHERE id IN (SELECT value FROM json_each(?))"
         self._newest = f"SELECT ifnull(max(row), -1) FROM {table}"
-        self._insert = f"INSERT INTO {table}(row, id, first) VALUES (?, ?, ?)"
+        self._insert = f"INSERT INTO {table}(row, id, first, sum) VALUES (?, ?, ?, ?)"
         self._rows: dict[str, int] = {}
         self._given: list[tuple[int, str, int]] = []
         self._flushed = 0
@@ -44,7 +46,7 @@ class IdDictionary:
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the rows given since the last flush into the open transaction."""
-        db.executemany(self._insert, self._given[self._flushed :])
+        db.executemany(self._insert, ((*given, row_sum(given)) for given in self._given[self._flushed :]))
         self._flushed = len(self._given)
 
     def settle(self, *, committed: bool) -> None:

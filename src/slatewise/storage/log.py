@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,8 +14,13 @@ from slatewise.domain.errors import StorageError
 from slatewise.domain.events import Event, Impression, Receipt, Stored
 from slatewise.storage import reading, schema
 from slatewise.storage.encoding import encode
+from slatewise.storage.mark import Mark, check_mark
 from slatewise.storage.readers import Readers
+from slatewise.storage.space import Reserve
+from slatewise.storage.wal import Tail
 from slatewise.storage.writer import Writer
+
+_log = logging.getLogger(__name__)
 
 
 class SqliteEventLog:
@@ -26,7 +32,7 @@ class SqliteEventLog:
     A `UserRemoval` hides that user's events before it from everything but `read`; later ones count again.
 
     Opening creates the file unless *read_only*; its folder must exist. Raises StorageError for a file that is no event
-    log of this format, ConfigError where the log holds an action that *action_names* lacks.
+    log of this format or ends before what it acknowledged, ConfigError where it holds an action not in *action_names*.
     """
 
     def __init__(self, path: Path, action_names: Sequence[str], *, read_only: bool = False) -> None:
@@ -34,19 +40,27 @@ class SqliteEventLog:
         self._actions = tuple(action_names)
         self._readers = Readers(path)
         self._writer: Writer | None = None
+        self.tail = Tail()
+        """What the write-ahead log held when this was opened: ``torn`` frames were cut off, nobody was told of them."""
+        # Before the file is opened for writing: to close it again would clear the write-ahead log away, the evidence.
+        check_mark(path, self._readers.borrow)
         db = schema.open_file(path, read_only=read_only)
         try:
             if not read_only:
-                schema.prepare(db, path)
+                self.tail = schema.prepare(db, path)
             schema.check_format(db, path)
             reading.action_indexes(db, self._actions)
         except BaseException:
             db.close()
             raise
+        if self.tail.torn:
+            _log.warning(
+                "%s: %d frames of interrupted writes were cut off at byte %d", path, self.tail.torn, self.tail.at
+            )
         if read_only:
             db.close()
         else:
-            self._writer = Writer(db)
+            self._writer = Writer(db, Mark(path), Reserve(path))
 
     @property
     def path(self) -> Path:
@@ -64,11 +78,18 @@ class SqliteEventLog:
         with self._readers.borrow() as db:
             return reading.end(db)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why writes are refused now: a full disk, or one that failed; None where they are not."""
+        return None if self._writer is None else self._writer.trouble
+
     def append(self, events: Sequence[Event]) -> Receipt:
         """Store *events* durably, all or none, and return once they are on disk.
 
-        Raises InputError for an undeclared action, a number that is not finite or text that cannot be stored;
-        StorageError when durability cannot be had. Either way nothing is stored, and other callers are not affected.
+        Raises InputError for an undeclared action, a number that is not finite or text that cannot be stored; Conflict
+        for an event_id that another event has; StorageFull where there is no room for anything but removals. Nothing is
+        stored then, and other callers are not affected. Raises StorageError when the disk failed: then it is not known
+        whether they are stored, and nothing more is taken until the log is opened anew.
         """
         if self._writer is None:
             raise StorageError(f"{self._path} is open for reading only")
@@ -83,7 +104,7 @@ class SqliteEventLog:
                 page = reading.page(db, start, stop)
                 actions = self.action_indexes(db)
             for row in page:
-                yield reading.stored(row, actions, self._actions)
+                yield reading.stored(row, actions, self._actions, self._path)
             if len(page) < reading.PAGE:
                 return
             start = page[-1][0] + 1

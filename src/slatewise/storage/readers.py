@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slatewise.domain.errors import StorageError
-from slatewise.storage.schema import open_file
+from slatewise.storage.schema import REPAIR, open_file
 
 
 class Readers:
@@ -28,7 +28,9 @@ class Readers:
         try:
             yield db
         except sqlite3.Error as error:
-            raise StorageError(f"cannot read {self._path}: {error}") from error
+            is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            repair = f"; {REPAIR}" if is_damaged else ""
+            raise StorageError(f"cannot read {self._path}: {error}{repair}") from error
         finally:
             self._give(db)
 

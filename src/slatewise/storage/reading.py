@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slatewise.domain.columns import Interactions
-from slatewise.domain.errors import ConfigError
+from slatewise.domain.errors import ConfigError, StorageError
 from slatewise.domain.events import Impression, Interaction, Stored
 from slatewise.storage import schema
 from slatewise.storage.encoding import decode
+from slatewise.storage.sums import row_sum
 
 PAGE = 10_000
 """Rows read at once: bounds memory, and no read transaction lives while the reader works on a page."""
@@ -22,7 +24,7 @@ FOR_EVER = 2**62
 
 _END = "SELECT seq FROM sqlite_sequence WHERE name = 'log'"
 _PAGE = """
-SELECT l.offset, l.kind, l.user, l.item, l.action, l.at, l.value, l.event_id, l.request_id, l.body, u.id, i.id
+SELECT l.offset, l.kind, l.user, l.item, l.action, l.at, l.value, l.event_id, l.request_id, l.body, l.sum, u.id, i.id
 FROM log l LEFT JOIN user_ids u ON u.row = l.user LEFT JOIN item_ids i ON i.row = l.item
 WHERE l.offset >= ? AND l.offset < ? ORDER BY l.offset LIMIT ?
 """
@@ -72,9 +74,11 @@ def page(db: sqlite3.Connection, start: int, stop: int | None) -> list[tuple[Any
     return db.execute(_PAGE, (start, FOR_EVER if stop is None else stop, PAGE)).fetchall()
 
 
-def stored(row: tuple[Any, ...], actions: Sequence[int], declared: Sequence[str]) -> Stored:
-    """Return one row of `page` as an event."""
-    offset, kind, user, item, action, at, value, event_id, request_id, body, user_id, item_id = row
+def stored(row: tuple[Any, ...], actions: Sequence[int], declared: Sequence[str], file: Path) -> Stored:
+    """Return one row of `page` as an event. Raises StorageError for a row that is not as it was written."""
+    offset, kind, user, item, action, at, value, event_id, request_id, body, summed, user_id, item_id = row
+    if summed is not None and summed != row_sum(row[:10]):
+        raise StorageError(f"{file}: event {offset} is not as it was written (checksum); {schema.REPAIR}")
     if kind == schema.INTERACTION:
         event = Interaction(
             user_id=user_id,

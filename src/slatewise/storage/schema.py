@@ -5,24 +5,30 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from slatewise.domain.errors import StorageError
+from slatewise.storage import wal
+from slatewise.storage.sums import row_sum
 
-FORMAT = 1
-"""The number of this layout. A file of another one is refused, never guessed at."""
+FORMAT = 2
+"""The number of this layout. An older one is upgraded when opened for writing, any other refused, never guessed at."""
 
 BUSY_S = 10.0
 """How long a statement waits for another process's write."""
+
+REPAIR = "see all of it with `slatewise doctor --verify`, then restore a backup or run `slatewise rebuild`"
+"""What to do about a damaged log, for every message that tells of one."""
 
 INTERACTION, IMPRESSION, ITEM_CHANGE, ITEM_REMOVAL, USER_CHANGE, USER_REMOVAL = range(6)
 """Values of ``log.kind``. The partial indexes below rely on their order."""
 
 _TABLES = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE user_ids(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, first INTEGER NOT NULL);
-CREATE TABLE item_ids(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, first INTEGER NOT NULL);
-CREATE TABLE actions(code INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE user_ids(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, first INTEGER NOT NULL, sum INTEGER);
+CREATE TABLE item_ids(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, first INTEGER NOT NULL, sum INTEGER);
+CREATE TABLE actions(code INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sum INTEGER);
 CREATE TABLE log(
     offset INTEGER PRIMARY KEY AUTOINCREMENT,
     kind INTEGER NOT NULL,
@@ -33,7 +39,8 @@ CREATE TABLE log(
     value REAL,
     event_id TEXT,
     request_id TEXT,
-    body TEXT
+    body TEXT,
+    sum INTEGER
 );
 CREATE UNIQUE INDEX log_event_id ON log(event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX log_history ON log(user, at, offset, item, action) WHERE kind = {INTERACTION};
@@ -42,6 +49,17 @@ CREATE INDEX log_facts ON log(kind, offset) WHERE kind > {INTERACTION};
 CREATE INDEX log_user_facts ON log(user, kind, offset) WHERE kind >= {USER_CHANGE};
 INSERT INTO meta VALUES ('format', '{FORMAT}');
 """
+
+_FROM_1 = """
+ALTER TABLE user_ids ADD COLUMN sum INTEGER;
+ALTER TABLE item_ids ADD COLUMN sum INTEGER;
+ALTER TABLE actions ADD COLUMN sum INTEGER;
+ALTER TABLE log ADD COLUMN sum INTEGER;
+UPDATE meta SET value = '2' WHERE key = 'format';
+"""
+"""Costs no time: old rows have no sum until the log is rebuilt."""
+
+_SHAPE = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"
 
 
 def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -58,27 +76,61 @@ def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return db
 
 
-def prepare(db: sqlite3.Connection, path: Path) -> None:
-    """Make the file ready for durable writes, creating the tables where it is new. Raises StorageError."""
+def prepare(db: sqlite3.Connection, path: Path) -> wal.Tail:
+    """Make the file ready for durable writes, creating the tables where it is new. Raises StorageError.
+
+    Returns what the write-ahead log held: a torn tail is what a crash interrupted before it was acknowledged.
+    """
     try:
         _use_wal(db)
         # FULL syncs the write-ahead log before every commit returns: what is acknowledged survives a power cut.
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA cache_size = -65536")
-        db.execute("PRAGMA wal_autocheckpoint = 4000")
+        # The writer folds the write-ahead log back itself: done by SQLite after a commit, its errors go unheard.
+        db.execute("PRAGMA wal_autocheckpoint = 0")
         db.execute("PRAGMA journal_size_limit = 67108864")
         db.execute("BEGIN IMMEDIATE")
         try:
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                for statement in _TABLES.strip().split(";\n"):
-                    db.execute(statement)
+            # Nobody else appends now. What we append must not stand behind frames that a failed sync kept off the disk.
+            tail = wal.scan(wal.wal_path(path))
+            wal.write_again(wal.wal_path(path))
+            if db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+                create(db)
+            elif _format(db) == "1":
+                _execute(db, _FROM_1)
+                note_shape(db)
             db.execute("COMMIT")
         except BaseException:
             db.execute("ROLLBACK")
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StorageError(f"cannot use {path} as an event log: {error}") from error
-    _sync_folder(path.absolute().parent)
+    folder = path.absolute().parent
+    _sync_folder(folder)
+    with suppress(PermissionError):
+        _sync_folder(folder.parent)  # the folder may be new as well
+    return tail
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables of an empty file, in the transaction that is open where one is."""
+    _execute(db, _TABLES)
+    note_shape(db)
+
+
+def note_shape(db: sqlite3.Connection) -> None:
+    """Write down what the tables and indexes are, after changing them: see `has_shape`."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('shape', ?)", (_shape(db),))
+
+
+def has_shape(db: sqlite3.Connection) -> bool:
+    """Return whether tables and indexes are what they were made as: a changed bit may alter what an index holds."""
+    found = db.execute("SELECT value FROM meta WHERE key = 'shape'").fetchone()
+    return found is not None and found[0] == _shape(db)
+
+
+def _shape(db: sqlite3.Connection) -> str:
+    return str(row_sum([field for row in db.execute(_SHAPE) for field in row]))
 
 
 def check_format(db: sqlite3.Connection, path: Path) -> None:
@@ -89,7 +141,23 @@ def check_format(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path} is not an event log: {error}") from error
     if found is None or found[0] != str(FORMAT):
         shown = "none" if found is None else found[0]
-        raise StorageError(f"{path} has format {shown}; this version reads format {FORMAT} only")
+        raise StorageError(
+            f"{path} has format {shown}; this version reads format {FORMAT} only, "
+            "and upgrades format 1 when a HOME is opened for writing"
+        )
+
+
+def _format(db: sqlite3.Connection) -> str | None:
+    try:
+        found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    except sqlite3.OperationalError:  # a database of something else: `check_format` refuses it
+        return None
+    return None if found is None else str(found[0])
+
+
+def _execute(db: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.strip().split(";\n"):
+        db.execute(statement)
 
 
 def _use_wal(db: sqlite3.Connection) -> None:

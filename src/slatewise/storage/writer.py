@@ -2,53 +2,96 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import sqlite3
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import Literal
 
-import msgspec
-
-from slatewise.domain.errors import StorageError
+from slatewise.domain.errors import Conflict, ReadOnly, StorageError, StorageFull
 from slatewise.domain.events import Receipt
+from slatewise.storage import schema
 from slatewise.storage.dictionary import IdDictionary
 from slatewise.storage.encoding import EncodedEvent
+from slatewise.storage.known import without_known
+from slatewise.storage.mark import Mark
+from slatewise.storage.space import LOW_BYTES, Reserve
+from slatewise.storage.sums import row_sum
+
+_log = logging.getLogger(__name__)
 
 GROUP_EVENTS = 50_000
 """Events after which a transaction takes no further caller, so that nobody waits for a whole import."""
 
+CHECKPOINT_PAGES = 4_000
+"""Estimated pages of the write-ahead log after which it is folded back into the file."""
+
+PAGE_BYTES = 4096
+
+LINGER_MS = 100
+"""How long emptying the write-ahead log waits for readers of it."""
+
+FULL = "the disk is full: reads and removals go on, writes once there is room"
+
 _INSERT = (
-    "INSERT INTO log(offset, kind, user, item, action, at, value, event_id, request_id, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO log(offset, kind, user, item, action, at, value, event_id, request_id, body, sum)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_REMOVALS = frozenset({schema.ITEM_REMOVAL, schema.USER_REMOVAL})
 
 
 class _Waiting:
     def __init__(self, events: Sequence[EncodedEvent]) -> None:
         self.events = events
+        self.only_removes = all(event.kind in _REMOVALS for event in events)
         self.receipt: Future[Receipt] = Future()
 
 
 class Writer:
-    """Appends encoded events durably, in the order they came. Thread-safe. Owns the connection it is given."""
+    """Appends encoded events durably, in the order they came. Thread-safe. Owns what it is given.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    After an error of the disk it takes nothing more: the kernel may have dropped what it could not write, so no later
+    success would mean anything until the file is opened anew and read from the disk. A full disk is another matter.
+    What would not fit twice, in the write-ahead log and in the file, is refused, while removals go on, in the room of
+    the *reserve* where need be. Writes are taken again once there is space. Without *reserve* nobody looks at space.
+    """
+
+    def __init__(self, db: sqlite3.Connection, mark: Mark | None = None, reserve: Reserve | None = None) -> None:
         self._db = db
+        self._mark = mark
+        self._reserve = reserve
         self._users = IdDictionary("user_ids")
         self._items = IdDictionary("item_ids")
         self._actions: dict[str, int] = {}
+        self._pages = 0
+        self._is_full = self._is_low = False
+        self._wanted_bytes = 0
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._refusal: str | None = None
+        self._broken: str | None = None
         self._thread = threading.Thread(target=self._run, name="event-log-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why writes are refused now; None where they are not."""
+        is_full = self._is_full and self._reserve is not None and self._reserve.room_bytes < self._wanted_bytes
+        return self._broken or (FULL if is_full else None)
+
     def submit(self, events: Sequence[EncodedEvent]) -> Receipt:
-        """Return once the events are on disk, all or none. Raises StorageError; then none is stored."""
+        """Return once the events are on disk, all or none.
+
+        Raises Conflict, StorageFull and ReadOnly, with nothing stored, and StorageError: then it may not be known.
+        """
         waiting = _Waiting(events)
         with self._gate:
+            if self._broken is not None:
+                raise ReadOnly(self._broken)
             if self._refusal is not None:
                 raise StorageError(self._refusal)
             self._queue.put(waiting)
@@ -63,6 +106,9 @@ class Writer:
                 self._queue.put(None)
         self._thread.join()
         self._db.close()
+        if self._mark is not None:
+            self._mark.close()
+            self._mark = None
 
     def _run(self) -> None:
         try:
@@ -80,14 +126,17 @@ class Writer:
         while not last:
             group, last = self._next_group()
             try:
-                self._write(group)
-            except sqlite3.Error as error:
-                self._fail(group, error)
+                self._take(group)
             finally:
                 for waiting in group:
                     # Only after a programming error: nobody may wait for a thread that is gone.
                     if not waiting.receipt.done():
                         waiting.receipt.set_exception(StorageError("the writer of the event log stopped"))
+            if self._pages >= CHECKPOINT_PAGES:
+                self._fold_back("PASSIVE")
+            elif self._pages and self._is_low:
+                self._fold_back("RESTART")  # keeps the file's space, to be written over
+        self._fold_back("TRUNCATE")
 
     def _next_group(self) -> tuple[list[_Waiting], bool]:
         group: list[_Waiting] = []
@@ -103,13 +152,42 @@ class Writer:
             events += len(waiting.events)
         return group, False
 
+    def _take(self, group: Sequence[_Waiting]) -> None:
+        if self._broken is not None:
+            return _refuse(group, ReadOnly(self._broken))
+        if not self._fits(group):
+            _refuse([waiting for waiting in group if not waiting.only_removes], StorageFull(FULL))
+            group = [waiting for waiting in group if waiting.only_removes]
+        try:
+            self._write(group)
+        except sqlite3.Error as error:
+            self._fail(group, error)
+
+    def _fits(self, group: Sequence[_Waiting]) -> bool:
+        if self._reserve is None:
+            return True
+        room = self._reserve.room_bytes
+        self._is_low = room < LOW_BYTES
+        if not self._is_low:
+            self._is_full = not self._reserve.restore()
+            return not self._is_full
+        wanted = max(self._reserve.size, 2 * PAGE_BYTES * sum(_pages(len(waiting.events)) for waiting in group))
+        if room >= wanted and self._reserve.restore():
+            self._is_full = False
+            return True
+        self._wanted_bytes = wanted
+        if not self._is_full:
+            _log.error("%s", FULL)
+        self._is_full = True
+        return False
+
     def _write(self, group: Sequence[_Waiting]) -> None:
         if not group:
             return
         committed = False
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            receipts = [self._append(waiting.events) for waiting in group]
+            outcomes = [self._outcome(waiting.events) for waiting in group]
             self._db.execute("COMMIT")
             committed = True
         finally:
@@ -119,23 +197,71 @@ class Writer:
                 self._actions.clear()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-        for waiting, receipt in zip(group, receipts, strict=True):
-            waiting.receipt.set_result(receipt)
+        if self._mark is not None:
+            self._mark.tell(max((o.version for o in outcomes if isinstance(o, Receipt)), default=0))
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, Receipt):
+                self._pages += _pages(outcome.accepted)
+                waiting.receipt.set_result(outcome)
+            else:
+                waiting.receipt.set_exception(outcome)
 
     def _fail(self, group: Sequence[_Waiting], error: sqlite3.Error) -> None:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _FATAL:
-            # After a failed sync the kernel may have dropped the pages: no later success would mean anything.
-            with self._gate:
-                self._refusal = f"the event log takes no more writes until it is opened anew, after: {error}"
-        for waiting in group:
-            waiting.receipt.set_exception(StorageError(f"nothing was stored: {error}"))
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code in _NO_ROOM:
+            return self._run_out(group)
+        if code & 0xFF not in _FATAL:
+            return _refuse(group, StorageError(f"nothing was stored: {error}"))
+        self._give_up(error)
+        _refuse(group, StorageError(f"whether it was stored is not known: {error}"))
 
-    def _append(self, events: Sequence[EncodedEvent]) -> Receipt:
-        """Insert one caller's events into the open transaction."""
+    def _run_out(self, group: Sequence[_Waiting]) -> None:
+        """Refuse what is no removal and give removals the room that was kept for them."""
+        self._is_full = self._is_low = True
+        self._wanted_bytes = max(self._wanted_bytes, 0 if self._reserve is None else self._reserve.size)
+        _log.error("%s", FULL)
+        retried = [w for w in group if w.only_removes and self._reserve is not None and self._reserve.held]
+        if self._reserve is not None:
+            self._reserve.release()
+        _refuse([waiting for waiting in group if waiting not in retried], StorageFull(FULL))
+        if retried:
+            self._fold_back("RESTART")
+            self._take(retried)
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        with self._gate:
+            self._broken = self._refusal = f"the event log takes no more writes until it is opened anew, after: {error}"
+        _log.critical("%s", self._broken)
+
+    def _fold_back(self, how: Literal["PASSIVE", "RESTART", "TRUNCATE"]) -> None:
+        """Copy the pages of the write-ahead log into the file, so that the log starts anew; TRUNCATE also empties it.
+
+        Readers of older pages are waited for, but with PASSIVE.
+        """
+        if self._broken is not None:
+            return
+        self._pages = 0
+        try:
+            self._db.execute(f"PRAGMA busy_timeout = {0 if how == 'PASSIVE' else LINGER_MS}")
+            self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            self._db.execute(f"PRAGMA busy_timeout = {int(schema.BUSY_S * 1000)}")
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0)
+            if code & 0xFF in _FATAL and code not in _NO_ROOM:
+                self._give_up(error)
+            else:
+                _log.warning("the write-ahead log was not folded back: %s", error)
+
+    def _outcome(self, events: Sequence[EncodedEvent]) -> Receipt | Conflict:
+        try:
+            return self._append(events, without_known(self._db, events))
+        except Conflict as error:  # raised before anything of this caller was written
+            return error
+
+    def _append(self, events: Sequence[EncodedEvent], fresh: Sequence[EncodedEvent]) -> Receipt:
+        """Insert one caller's new events into the open transaction."""
         found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
         offset = found[0] if found else 0
-        fresh = self._without_known(events)
         users, items = self._users, self._items
         users.load(self._db, (e.user_id for e in fresh))
         items.load(self._db, (e.item_id for e in fresh))
@@ -145,41 +271,29 @@ class Writer:
             offset += 1
             user = None if user_id is None else users.row(user_id, offset)
             item = None if item_id is None else items.row(item_id, offset)
-            rows.append((offset, kind, user, item, actions.get(action), at, value, event_id, request_id, body))
+            row = (offset, kind, user, item, actions.get(action), at, value, event_id, request_id, body)
+            rows.append((*row, row_sum(row)))
         users.flush(self._db)
         items.flush(self._db)
         self._db.executemany(_INSERT, rows)
         version = offset + 1 if offset else 0
         return Receipt(accepted=len(fresh), duplicates=len(events) - len(fresh), version=version)
 
-    def _without_known(self, events: Sequence[EncodedEvent]) -> Sequence[EncodedEvent]:
-        named = [e.event_id for e in events if e.event_id is not None]
-        if not named:
-            return events
-        known = {
-            found[0]
-            for found in self._db.execute(
-                "SELECT event_id FROM log WHERE event_id IN (SELECT value FROM json_each(?))",
-                (msgspec.json.encode(named).decode(),),
-            )
-        }
-        if not known and len(set(named)) == len(named):
-            return events
-        fresh = []
-        for event in events:
-            if event.event_id is not None:
-                if event.event_id in known:
-                    continue
-                known.add(event.event_id)
-            fresh.append(event)
-        return fresh
-
     def _codes(self, events: Sequence[EncodedEvent]) -> dict[str | None, int]:
         names = {e.action for e in events if e.action is not None}
         if not names <= self._actions.keys():
             self._actions = {name: code for code, name in self._db.execute("SELECT code, name FROM actions")}
             for name in sorted(names - self._actions.keys()):
-                code = len(self._actions)
-                self._db.execute("INSERT INTO actions(code, name) VALUES (?, ?)", (code, name))
-                self._actions[name] = code
+                row = (len(self._actions), name)
+                self._db.execute("INSERT INTO actions(code, name, sum) VALUES (?, ?, ?)", (*row, row_sum(row)))
+                self._actions[name] = row[0]
         return {None: None, **self._actions}  # type: ignore[dict-item]
+
+
+def _pages(events: int) -> int:
+    return 8 + 3 * events
+
+
+def _refuse(group: Sequence[_Waiting], error: StorageError) -> None:
+    for waiting in group:
+        waiting.receipt.set_exception(error)

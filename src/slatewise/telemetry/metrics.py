@@ -43,6 +43,8 @@ class Metrics:
             registry=own,
         )
         self._version = Gauge("slatewise_log_version", "Log offset after the newest event seen here", registry=own)
+        self._writable = Gauge("slatewise_log_writable", "1 while the log takes writes", registry=own)
+        self._writable.set(1)
         self._bundle = Gauge("slatewise_live_bundle_info", "1 for the live bundle", ["bundle"], registry=own)
         self._recall = Gauge(
             "slatewise_index_recall", "Recall of the newest audited searches, against exact ones", registry=own
@@ -82,6 +84,10 @@ class Metrics:
         self._bundle.clear()
         if live_bundle is not None:
             self._bundle.labels(live_bundle).set(1)
+
+    def writable(self, takes_writes: bool) -> None:
+        """Tell whether the log takes writes: not while the disk is full or after it failed."""
+        self._writable.set(takes_writes)
 
     def index_recall(self, recall: float) -> None:
         """Tell the mean recall of the newest audited searches, once per audit."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
-from slatewise.domain.errors import InputError, StorageError
+from slatewise.domain.errors import Conflict, InputError, StorageError
 from slatewise.domain.events import (
     Event,
     Impression,
@@ -100,16 +101,50 @@ class EventLogContract:
         assert [i.shown for _, i in log.impressions()] == [("x",)]
 
     def test_the_same_event_id_is_stored_once(self, log: EventLog) -> None:
-        first = log.append([seen("u", "a", event_id="1"), seen("u", "b", event_id="1"), seen("u", "c")])
-        again = log.append([seen("u", "d", event_id="1"), seen("u", "e", event_id="2")])
-        only = log.append([seen("u", "f", event_id="2")])
+        first = log.append([seen("u", "a", event_id="1"), seen("u", "a", event_id="1"), seen("u", "c")])
+        again = log.append([seen("u", "a", at=9.0, event_id="1"), seen("u", "e", event_id="2")])
+        only = log.append([seen("u", "e", request_id="r", event_id="2")])
         assert (first.accepted, first.duplicates) == (2, 1)
         assert (again.accepted, again.duplicates) == (1, 1)
         assert only == Receipt(accepted=0, duplicates=1, version=log.end)
         assert [s.event.item_id for s in log.read()] == ["a", "c", "e"]  # type: ignore[union-attr]
 
+    @pytest.mark.parametrize(
+        "other", [seen("v", "a"), seen("u", "b"), seen("u", "a", "buy"), replace(seen("u", "a"), value=2.0)]
+    )
+    def test_the_same_event_id_with_another_event_is_refused(self, log: EventLog, other: Interaction) -> None:
+        same = replace(other, event_id="1")
+        with pytest.raises(Conflict, match=r"events\[1\]\.event_id"):
+            log.append([seen("u", "a", event_id="1"), same])
+        assert log.end == 0
+        log.append([seen("u", "a", event_id="1")])
+        with pytest.raises(Conflict, match=r"events\[2\]\.event_id"):
+            log.append([seen("new", "new"), seen("u", "a", event_id="1"), same])
+        log.append([seen("w", "c")])
+        assert [(s.user, s.item) for s in log.read()] == [(0, 0), (1, 1)]
+
+    def test_a_conflict_does_not_touch_who_writes_at_the_same_time(self, log: EventLog) -> None:
+        log.append([seen("u", "a", event_id="1")])
+
+        def good(me: int) -> None:
+            for i in range(20):
+                log.append([seen(f"u{me}", f"{i}")])
+
+        def bad() -> None:
+            for _ in range(20):
+                with pytest.raises(Conflict):
+                    log.append([seen("never", "never"), seen("u", "other", event_id="1")])
+
+        together(partial(good, 0), bad, partial(good, 1))
+        assert len(log.interactions()) == 41
+        assert {stored.user for stored in log.read()} == {0, 1, 2}
+
+    def test_a_log_in_order_has_no_trouble(self, log: EventLog) -> None:
+        log.append([seen("u", "a")])
+        assert log.trouble is None
+
     def test_a_duplicate_gives_no_row_to_what_only_it_names(self, log: EventLog) -> None:
-        log.append([seen("u", "a", event_id="1"), seen("other", "b", event_id="1"), seen("w", "c")])
+        log.append([seen("u", "a", event_id="1"), seen("u", "a", event_id="1"), seen("w", "c")])
         assert [(s.user, s.item) for s in log.read()] == [(0, 0), (1, 1)]
 
     @pytest.mark.parametrize(
@@ -169,7 +204,7 @@ class EventLogContract:
         def send(me: int) -> None:
             for i in range(rounds):
                 mine = seen(f"u{me}", f"i{i}", event_id=f"{me}-{i}")
-                receipts[me].append(log.append([mine, seen(f"u{me}", "shared", event_id=f"shared-{i}")]))
+                receipts[me].append(log.append([mine, seen("all", "shared", event_id=f"shared-{i}")]))
 
         together(*(partial(send, me) for me in range(threads)))
         stored = list(log.read())
@@ -180,7 +215,7 @@ class EventLogContract:
             mine = [s.event.event_id for s in stored if s.event.event_id.startswith(f"{me}-")]  # type: ignore[union-attr]
             assert mine == [f"{me}-{i}" for i in range(rounds)]
             assert [r.version for r in receipts[me]] == sorted(r.version for r in receipts[me])
-        assert sorted({s.user for s in stored}) == list(range(threads))
+        assert sorted({s.user for s in stored}) == list(range(threads + 1))
         assert sorted({s.item for s in stored}) == list(range(rounds + 1))
 
     def test_a_closed_log_takes_nothing(self, log: EventLog) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from slatewise.domain.columns import Interactions
-from slatewise.domain.errors import InputError, StorageError
+from slatewise.domain.errors import Conflict, InputError, StorageError
 from slatewise.domain.events import (
     Event,
     Impression,
@@ -28,7 +28,7 @@ class MemoryLog:
     def __init__(self, action_names: Sequence[str]) -> None:
         self._actions = tuple(action_names)
         self._events: list[Stored] = []
-        self._event_ids: set[str] = set()
+        self._said: dict[str, tuple[object, ...]] = {}
         self._users: dict[str, int] = {}
         self._items: dict[str, int] = {}
         self._gate = threading.Lock()
@@ -38,12 +38,17 @@ class MemoryLog:
     def end(self) -> int:
         return self._events[-1].offset + 1 if self._events else 0
 
+    @property
+    def trouble(self) -> str | None:
+        return None
+
     def append(self, events: Sequence[Event]) -> Receipt:
         with self._gate:
             if self._closed:
                 raise StorageError("the log is closed")
             for i, event in enumerate(events):
                 self._check(i, event)
+            self._refuse_conflicts(events)
             accepted = sum(self._append(event) for event in events)
             return Receipt(accepted=accepted, duplicates=len(events) - accepted, version=self.end)
 
@@ -85,12 +90,20 @@ class MemoryLog:
         if not math.isfinite(event.value) or (event.at is not None and not math.isfinite(event.at)):
             raise InputError(f"events[{i}]", event, "finite numbers")
 
+    def _refuse_conflicts(self, events: Sequence[Event]) -> None:
+        known = dict(self._said)
+        for i, event in enumerate(events):
+            if not isinstance(event, Interaction) or event.event_id is None:
+                continue
+            if known.setdefault(event.event_id, _said(event)) != _said(event):
+                raise Conflict(f"events[{i}].event_id", event.event_id, "an id that no other event has")
+
     def _append(self, event: Event) -> bool:
         user = item = -1
         if isinstance(event, Interaction) and event.event_id is not None:
-            if event.event_id in self._event_ids:
+            if event.event_id in self._said:
                 return False
-            self._event_ids.add(event.event_id)
+            self._said[event.event_id] = _said(event)
         if isinstance(event, Interaction | ItemChange | ItemRemoval):
             item = self._items.setdefault(event.item_id, len(self._items))
         if not isinstance(event, ItemChange | ItemRemoval) and event.user_id:
@@ -101,3 +114,7 @@ class MemoryLog:
     def _visible(self, start: int, stop: int | None) -> list[Stored]:
         removed = {s.user: s.offset for s in self._events if isinstance(s.event, UserRemoval)}
         return [s for s in self.read(start, stop) if s.offset > removed.get(s.user, 0)]
+
+
+def _said(event: Interaction) -> tuple[object, ...]:
+    return event.user_id, event.item_id, event.action, event.value

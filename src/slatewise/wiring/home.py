@@ -375,6 +375,11 @@ class Home:
         loaded = self._engine.refresh()
         return loaded.live.id if loaded else None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why writes are refused now, such as a full disk; None where they are not."""
+        return self._log.trouble
+
     def new_request_id(self) -> str:
         """Return a fresh id that a click can name as its ``request_id``."""
         return secrets.token_hex(12)

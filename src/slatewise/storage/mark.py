@@ -1,0 +1,100 @@
+"""How far the log was acknowledged, kept beside it: a write-ahead log that lost its tail is noticed, not believed.
+
+SQLite takes a damaged frame of the write-ahead log for its end: right after a crash, wrong after a disk lost what it
+had. The mark is written after each commit and not synced: it may be behind the truth, never ahead of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from zlib import crc32
+
+from slatewise.domain.errors import StorageError
+from slatewise.storage import reading
+from slatewise.storage.wal import scan, wal_path
+
+_OFFSET, _SUM = struct.Struct("<q"), struct.Struct("<I")
+_SIZE = _OFFSET.size + _SUM.size
+
+
+def mark_path(log: Path) -> Path:
+    """Return where the mark of a log file is kept."""
+    return log.with_name(log.name + "-mark")
+
+
+class Mark:
+    """The newest end of the log that anybody was told of. Used by the writer's thread only."""
+
+    def __init__(self, log: Path) -> None:
+        """Open or create the mark of *log*. Raises OSError."""
+        self._handle = os.open(mark_path(log), os.O_RDWR | os.O_CREAT, 0o644)
+        self._told = self.read()
+
+    def read(self) -> int:
+        """Return the end that was acknowledged, 0 where nothing readable says so."""
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        return _decoded(os.read(self._handle, _SIZE))
+
+    def tell(self, end: int) -> None:
+        """Write down that everything below *end* is on disk."""
+        if end > self._told:
+            self._told = end
+            self._write(end)
+
+    def lower(self, end: int) -> None:
+        """Accept that the log ends at *end*: what was acknowledged above it is lost and given up."""
+        self._told = end
+        self._write(end)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+    def _write(self, end: int) -> None:
+        packed = _OFFSET.pack(end)
+        # A mark that cannot be written is an older mark, which is allowed: the log itself is what must not fail.
+        with suppress(OSError):
+            os.lseek(self._handle, 0, os.SEEK_SET)
+            os.write(self._handle, packed + _SUM.pack(crc32(packed)))
+
+
+def read_mark(log: Path) -> int:
+    """Return the acknowledged end of the log file *log*, 0 where nothing readable says so."""
+    try:
+        return _decoded(mark_path(log).read_bytes())
+    except OSError:
+        return 0
+
+
+def check_mark(log: Path, lend: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
+    """Refuse a log that ends before what it acknowledged; *lend* opens it. Raises StorageError."""
+    told = read_mark(log)  # before the end: others may be writing
+    if not told or not log.exists():
+        return
+    try:
+        with lend() as db:
+            end = reading.end(db)
+    except StorageError as error:
+        # Without its write-ahead log a young file may have no table yet.
+        raise StorageError(f"{error} ({_where(log)}; events below offset {told} were acknowledged)") from error
+    if told > end:
+        raise StorageError(
+            f"{log}: events below offset {told} were acknowledged, but the log ends at {end}: {_where(log)}. "
+            "Restore a backup, or give up what is missing with `slatewise rebuild --accept-loss`"
+        )
+
+
+def _where(log: Path) -> str:
+    tail = scan(wal_path(log))
+    return f"{log.name}-wal is damaged at byte {tail.at}" if tail.torn else f"{log.name}-wal is damaged or missing"
+
+
+def _decoded(found: bytes) -> int:
+    if len(found) != _SIZE:
+        return 0
+    packed, summed = found[: _OFFSET.size], found[_OFFSET.size :]
+    return int(_OFFSET.unpack(packed)[0]) if _SUM.unpack(summed)[0] == crc32(packed) else 0
