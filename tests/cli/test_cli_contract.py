@@ -48,6 +48,9 @@ def test_every_verb_of_the_issue_exists_and_shows_an_example_where_it_takes_data
         "bundles",
         "settings",
         "doctor",
+        "backup",
+        "restore",
+        "rebuild",
     }
     assert wanted <= set(verbs)
     for name in wanted - {"bundles", "settings", "doctor"}:

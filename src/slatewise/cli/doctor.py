@@ -9,15 +9,17 @@ import shutil
 import sqlite3
 import sys
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from slatewise.cli.options import HomeOption, JsonOption, SetOption, home_path, open_home
+from slatewise.cli.options import HomeOption, JsonOption, SetOption, home_path, home_settings, open_home
 from slatewise.cli.terminal import print_json, results
 from slatewise.domain.errors import NotReady, SlatewiseError
 from slatewise.index.kernel import kernel_name
 from slatewise.wiring.home import Home
+from slatewise.wiring.verify_job import verify_home
 
 LOW_DISK_BYTES = 1_000_000_000
 
@@ -36,9 +38,17 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(home: HomeOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    home: HomeOption = None,
+    overrides: SetOption = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check every event, every bundle's digests, and the stores against the log."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Check the installation and, where there is one, the HOME: settings, log, bundles, one answer. Exits 1 if bad."""
-    checks = [*_installation(), *_home(home, overrides)]
+    checks = [*_installation(), *(_verified(home, overrides) if verify else ()), *_home(home, overrides)]
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -82,6 +92,17 @@ def _home(home_option: HomeOption, overrides: list[str] | None) -> list[Check]:
             return [*_log(home), *_bundles(home)]
     except SlatewiseError as error:
         return [Check("home", "bad", str(error))]
+
+
+def _verified(home_option: HomeOption, overrides: list[str] | None) -> list[Check]:
+    path = home_path(home_option)
+    if not (path / "log.sqlite").exists():
+        return []
+    checks = []
+    for found in verify_home(path, home_settings(path, overrides)):
+        checks.append(Check(found.name, "bad" if found.damage else "ok", found.detail))
+        checks += [Check(found.name, "bad", damage) for damage in found.damage]
+    return checks
 
 
 def _log(home: Home) -> list[Check]:

@@ -7,7 +7,20 @@ import sys
 import typer
 from rich.markup import escape
 
-from slatewise.cli import bench, bundles, demo, doctor, evaluate, imports, recommend, serve, settings, train, tune
+from slatewise.cli import (
+    backup,
+    bench,
+    bundles,
+    demo,
+    doctor,
+    evaluate,
+    imports,
+    recommend,
+    serve,
+    settings,
+    train,
+    tune,
+)
 from slatewise.cli.terminal import console
 from slatewise.domain.errors import ConfigError, InputError, NotFound, NotReady, SlatewiseError
 from slatewise.version import __version__
@@ -23,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, imports, train, tune, evaluate, serve, bench, recommend, settings, doctor):
+for verb in (demo, imports, train, tune, evaluate, serve, bench, recommend, settings, doctor, backup):
     verb.register(app)
 app.add_typer(bundles.app, name="bundles")
 

@@ -10,8 +10,9 @@ import typer
 
 from slatewise.domain.errors import InputError
 from slatewise.domain.events import AttributeValue
-from slatewise.wiring.home import Home
-from slatewise.wiring.settings import read_environment
+from slatewise.domain.settings import Settings
+from slatewise.wiring.home import SETTINGS_FILE, Home
+from slatewise.wiring.settings import load_settings, read_environment
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="The HOME folder. Default: $SLATEWISE_HOME, else ./slatewise-home.")
@@ -50,6 +51,11 @@ def _scalar(text: str) -> str | float | bool:
 def home_path(home: Path | None) -> Path:
     """Return the folder meant: the option, the environment, or the default."""
     return home or Path(read_environment().get("SLATEWISE_HOME") or "slatewise-home")
+
+
+def home_settings(path: Path, overrides: list[str] | None = None) -> Settings:
+    """Return the settings of a HOME without opening it."""
+    return load_settings(path / SETTINGS_FILE, read_environment(), pairs("--set", overrides)).settings
 
 
 def open_home(home: Path | None, overrides: list[str] | None, *, must_exist: bool = False) -> Home:

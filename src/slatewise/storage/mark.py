@@ -46,11 +46,6 @@ class Mark:
             self._told = end
             self._write(end)
 
-    def lower(self, end: int) -> None:
-        """Accept that the log ends at *end*: what was acknowledged above it is lost and given up."""
-        self._told = end
-        self._write(end)
-
     def close(self) -> None:
         os.close(self._handle)
 
