@@ -126,6 +126,18 @@ def test_a_damaged_page_is_named_with_what_to_do(tmp_path: Path) -> None:
         SqliteEventLog(path, ("view",))
 
 
+def test_text_where_a_number_was_written_is_damage_and_no_accident_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    with SqliteEventLog(path, ("view",)) as log:
+        log.append([seen("u", "a")])
+        db = sqlite3.connect(path)
+        db.execute("UPDATE log SET at = 'noon'")
+        db.commit()
+        db.close()
+        with pytest.raises(StorageError, match=r"never written.*doctor --verify"):
+            log.interactions()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     if not sys.platform.startswith("linux") or os.geteuid() != 0:

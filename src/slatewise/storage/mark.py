@@ -30,10 +30,12 @@ def mark_path(log: Path) -> Path:
 class Mark:
     """The newest end of the log that anybody was told of. Used by the writer's thread only."""
 
-    def __init__(self, log: Path) -> None:
-        """Open or create the mark of *log*. Raises OSError."""
+    def __init__(self, log: Path, end: int) -> None:
+        """Open the mark of *log*, or create it where the log ends at *end*. Raises OSError."""
         self._handle = os.open(mark_path(log), os.O_RDWR | os.O_CREAT, 0o644)
         self._told = self.read()
+        if not self._told:
+            self.tell(end)
 
     def read(self) -> int:
         """Return the end that was acknowledged, 0 where nothing readable says so."""
@@ -55,6 +57,13 @@ class Mark:
         with suppress(OSError):
             os.lseek(self._handle, 0, os.SEEK_SET)
             os.write(self._handle, packed + _SUM.pack(crc32(packed)))
+
+
+def set_mark(log: Path, end: int) -> None:
+    """Write down that everything below *end* is in *log*, a file that nobody has open."""
+    mark = Mark(log, end)
+    mark.tell(end)
+    mark.close()
 
 
 def read_mark(log: Path) -> int:

@@ -31,6 +31,8 @@ class Readers:
             is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
             repair = f"; {REPAIR}" if is_damaged else ""
             raise StorageError(f"cannot read {self._path}: {error}{repair}") from error
+        except (ValueError, TypeError) as error:  # text where numbers were stored
+            raise StorageError(f"{self._path} holds what was never written to it: {error}; {REPAIR}") from error
         finally:
             self._give(db)
 

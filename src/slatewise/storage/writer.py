@@ -28,6 +28,9 @@ GROUP_EVENTS = 50_000
 CHECKPOINT_PAGES = 4_000
 """Estimated pages of the write-ahead log after which it is folded back into the file."""
 
+LOOK_EVERY = 16
+"""Groups after which the disk is asked for its space again."""
+
 PAGE_BYTES = 4096
 
 LINGER_MS = 100
@@ -69,7 +72,7 @@ class Writer:
         self._actions: dict[str, int] = {}
         self._pages = 0
         self._is_full = self._is_low = False
-        self._wanted_bytes = 0
+        self._wanted_bytes = self._groups = 0
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._refusal: str | None = None
@@ -164,7 +167,10 @@ class Writer:
             self._fail(group, error)
 
     def _fits(self, group: Sequence[_Waiting]) -> bool:
-        if self._reserve is None:
+        # To ask costs as much as a small write, and nobody fills all of LOW_BYTES within a few groups.
+        is_due = self._groups % LOOK_EVERY == 0 or self._is_low or self._is_full
+        self._groups += 1
+        if self._reserve is None or not is_due:
             return True
         room = self._reserve.room_bytes
         self._is_low = room < LOW_BYTES

@@ -16,6 +16,7 @@ from slatewise.bundles.registry import HISTORY, LIVE
 from slatewise.domain.errors import BundleError, InputError, StorageError
 from slatewise.ports.clock import Clock
 from slatewise.storage.archive import pack, unpack
+from slatewise.storage.mark import set_mark
 from slatewise.storage.snapshot import snapshot
 from slatewise.storage.verifying import verify_log
 from slatewise.version import __version__
@@ -92,6 +93,7 @@ def restore(archive: Path, home: Path) -> BackupReport:
         taken = verify_log(staging / _LOG)
         if taken.damages:
             raise StorageError(f"{archive}: {taken.damage[0]} ({taken.damages} in all)")
+        set_mark(staging / _LOG, taken.end)
         sync_tree(staging)
         if home.exists():
             home.rmdir()
