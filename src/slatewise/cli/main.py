@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from slatewise.cli import bench, bundles, demo, doctor, evaluate, imports, recommend, serve, settings, train, tune
+from slatewise.cli import bench, bundles, demo, doctor, evaluate, imports, keys, recommend, serve, settings, train, tune
 from slatewise.cli.terminal import console
 from slatewise.domain.errors import ConfigError, InputError, NotFound, NotReady, SlatewiseError
 from slatewise.version import __version__
@@ -26,6 +26,7 @@ app = typer.Typer(
 for verb in (demo, imports, train, tune, evaluate, serve, bench, recommend, settings, doctor):
     verb.register(app)
 app.add_typer(bundles.app, name="bundles")
+app.add_typer(keys.app, name="keys")
 
 
 def version(shown: bool) -> None:

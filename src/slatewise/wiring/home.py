@@ -48,6 +48,7 @@ from slatewise.wiring.evaluate_job import evaluate_bundle
 from slatewise.wiring.folders import Folders
 from slatewise.wiring.import_job import ImportReport, Source, import_source
 from slatewise.wiring.judged import Split
+from slatewise.wiring.keys import KeyFile
 from slatewise.wiring.reranking_job import logged_places, price_reranking
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
 from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely
@@ -84,6 +85,7 @@ class Home:
         self.settings: Settings = self.loaded_settings.settings
         self.clock: Clock = clock or SystemClock()
         self.metrics = metrics or Metrics()
+        self.keys = KeyFile(self.path, self.clock)
         self._log = SqliteEventLog(self.folders.log, self.settings.action_names)
         self.catalogue = LiveCatalogue.load(self._log)
         self._users = LiveUsers(self._log, self.settings.storage, self.settings.seen_actions)
