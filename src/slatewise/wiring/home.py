@@ -274,7 +274,8 @@ class Home:
 
     def promote(self, bundle: str) -> str:
         """Make a bundle live; the held one goes on serving if this fails. Raises NotFound, BundleError."""
-        self._engine.load(bundle, lambda: 0, with_held_out=False)  # refuse what cannot be opened before pointing at it
+        # Refuse what cannot be opened, or run, before pointing at it.
+        self._engine.load(bundle, lambda: 0, with_held_out=False, is_tried=False)
         self.registry.promote(bundle)
         self._engine.refresh()
         return bundle
