@@ -26,6 +26,13 @@ from slatewise.telemetry.clock import SystemClock
 from slatewise.telemetry.metrics import Metrics
 
 
+class NoKeys:
+    is_used = False
+
+    def find(self, token: str) -> None:
+        return None
+
+
 @dataclass
 class Bundle:
     id: str
@@ -37,6 +44,7 @@ class Bundle:
 class MemoryHome:
     def __init__(self, settings: Settings | None = None, live: str | None = "b1") -> None:
         self.settings = settings or Settings()
+        self.keys: Any = NoKeys()
         self.version = 0
         self.events: list[Interaction] = []
         self.items: dict[str, ItemChange] = {}

@@ -1,6 +1,7 @@
 """/healthz, /readyz, /metrics, and the OpenAPI document."""
 
 import json
+from html.parser import HTMLParser
 
 import pytest
 from pydantic import TypeAdapter
@@ -146,5 +147,36 @@ def test_answer_is_what_the_document_says(call, method, path, sent, model):
     TypeAdapter(model).validate_json(call(method, path, sent).content, strict=True)
 
 
-def test_pages_for_people_are_there(call):
-    assert "swagger" in call("GET", "/docs").text.lower()
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.inline |= tag == "script" and "src" not in given
+        self.inline |= any(name.startswith("on") for name in given)
+        self.found += [str(given[name]) for name in ("src", "href") if name in given]
+
+
+def test_page_for_people_comes_with_all_its_parts_and_asks_no_other_host(call):
+    page = call("GET", "/docs")
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    links = Links()
+    links.feed(page.text)
+    assert len(links.found) == 4
+    assert not links.inline
+    for link in links.found:
+        assert "://" not in link
+        assert not link.startswith("//")
+        part = call("GET", f"/{link}")
+        assert part.status_code == 200, link
+        assert part.content
+    assert 'url: "openapi.json"' in call("GET", "/docs/start.js").text
+    assert len(call("GET", "/docs/swagger-ui-bundle.js").content) > 100_000
+
+
+@pytest.mark.parametrize("name", ["redoc.standalone.js", "..%2F__init__.py", "%2e%2e", "../core.py", "x"])
+def test_no_other_file_is_among_the_page_s_parts(call, name):
+    assert call("GET", f"/docs/{name}").status_code == 404

@@ -63,6 +63,12 @@ def test_every_error_is_answered_as_the_table_says(call, home, kind):
         assert "/secret" not in str(document)
 
 
+@pytest.mark.parametrize("kind", [errors.BundleError, errors.NotReady, errors.TrainingError])
+def test_file_is_named_without_its_folders(call, home, kind):
+    home.fault = kind("array x.npy: [Errno 2] No such file: '/home/me/H/bundles/b/x.npy'")
+    assert call("GET", "/v1/recommendations/u").json()["detail"] == "array x.npy: [Errno 2] No such file: 'x.npy'"
+
+
 def test_error_of_a_kind_made_later_is_answered_as_its_parent(call, home):
     class Missing(errors.NotFound):
         pass

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from slatewise.domain.errors import ConfigError
+from slatewise.domain.settings import HttpSettings, Settings
 from slatewise.http.app import create_app
 from slatewise.http.server import running, serve
 from slatewise.telemetry.clock import SystemClock
@@ -95,10 +96,18 @@ def test_port_in_use_is_named(app):
         serve(app, "127.0.0.1", int(url.rpartition(":")[2]))
 
 
-def test_open_address_is_warned_of_and_loopback_is_not(app, capsys):
-    with running(app, "127.0.0.1"):
+def test_open_address_without_keys_does_not_start(app, home):
+    with pytest.raises(ConfigError, match="slatewise keys create"), running(app, "0.0.0.0"):
         pass
-    assert capsys.readouterr().err == ""
-    with running(app, "0.0.0.0"):
+    for host in ("::", "example.org"):
+        with pytest.raises(ConfigError, match="no API keys"):
+            serve(app, host, 0)
+
+
+def test_open_address_starts_with_a_key_or_where_the_settings_say_so(home, memory_home):
+    home.keys.is_used = True
+    with running(create_app(home, Metrics(), SystemClock()), "0.0.0.0"):
         pass
-    assert "can read and change everything" in capsys.readouterr().err
+    proxied = memory_home(Settings(http=HttpSettings(without_keys="anyone")))
+    with running(create_app(proxied, Metrics(), SystemClock()), "0.0.0.0"):
+        pass

@@ -172,7 +172,8 @@ class FolderRegistry:
         return [entry.name for entry in os.scandir(self._root) if is_bundle_id(entry.name) and entry.is_dir()]
 
     def _has(self, bundle: str) -> bool:
-        return is_bundle_id(bundle) and (self._root / bundle).is_dir()
+        folder = self._root / bundle
+        return is_bundle_id(bundle) and folder.is_dir() and not folder.is_symlink()
 
     def _sweep(self) -> None:
         for entry in os.scandir(self._root):

@@ -23,6 +23,7 @@ from slatewise.load.plots import write_png
 from slatewise.load.result import Result
 from slatewise.load.table import sentences, tables, warnings
 from slatewise.telemetry.clock import SystemClock
+from slatewise.wiring.settings import read_environment
 
 DEFAULT_SHARES = ",".join(f"{kind}={share:g}" for kind, share in DEFAULT_MIX.items())
 PICTURES: dict[str, Callable[[Result, Path], None]] = {".html": write_page, ".png": write_png}
@@ -57,7 +58,10 @@ def bench(
     ] = DEFAULT_SHARES,
     size: Annotated[int, typer.Option(help="Items in a slate.")] = 10,
     deadline_ms: Annotated[float | None, typer.Option(help="Passed on with every slate.")] = None,
-    api_key: Annotated[str | None, typer.Option(help="Sent as 'authorization: Bearer'.")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option("--key", "--api-key", help="Sent as 'authorization: Bearer'. Default: $SLATEWISE_API_KEY."),
+    ] = None,
     users: Annotated[int, typer.Option(help="Returning users, made up and given a history before the run.")] = 1000,
     history: Annotated[int, typer.Option(help="Events in each one's history.")] = 5,
     users_file: Annotated[Path | None, typer.Option("--users-file", help="Returning users, one id a line.")] = None,
@@ -98,7 +102,8 @@ def bench(
         timeout_s=timeout,
         size=size,
         deadline_ms=deadline_ms,
-        api_key=api_key,
+        # The environment is seen by fewer than a command line is.
+        api_key=api_key or read_environment().get("SLATEWISE_API_KEY"),
         users=users,
         user_ids=_ids("--users-file", users_file),
         history=history,

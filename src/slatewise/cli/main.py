@@ -15,6 +15,7 @@ from slatewise.cli import (
     doctor,
     evaluate,
     imports,
+    keys,
     recommend,
     serve,
     settings,
@@ -39,6 +40,7 @@ app = typer.Typer(
 for verb in (demo, imports, train, tune, evaluate, serve, bench, recommend, settings, doctor, backup):
     verb.register(app)
 app.add_typer(bundles.app, name="bundles")
+app.add_typer(keys.app, name="keys")
 
 
 def version(shown: bool) -> None:

@@ -201,6 +201,13 @@ class HttpSettings:
     host: str = setting("127.0.0.1", "address to bind; loopback by default")
     port: int = setting(8080, "port to bind")
     max_body_bytes: int = setting(8_000_000, "largest accepted request body")
+    without_keys: Literal["loopback", "anyone"] = setting(
+        "loopback",
+        "who is served while no API key was made: this machine alone, on other addresses the server does not start; or "
+        "anyone who reaches the address, for a proxy that checks callers",
+    )
+    rate: float = setting(0.0, "requests a second that each key may send to each worker; 0: no limit")
+    burst: int = setting(0, "requests that a key may send at once after a pause; 0: two seconds' worth")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from slatewise.domain.columns import Interactions
+from slatewise.domain.errors import BundleError
 from slatewise.domain.ids import Rows, Scores
 from slatewise.domain.ordering import top
 from slatewise.features.popularity import Popularity
@@ -73,5 +75,8 @@ class CountedState:
 
     @classmethod
     def load(cls, folder: Path, counted: Collection[int]) -> CountedState:
-        """Return the counters that `save` wrote."""
-        return cls(counted, Popularity.load(folder), Transitions.load(folder))
+        """Return the counters that `save` wrote. Raises BundleError where they are damaged."""
+        try:
+            return cls(counted, Popularity.load(folder), Transitions.load(folder))
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError) as error:
+            raise BundleError(f"{folder.name}: the counters cannot be read: {error}") from error

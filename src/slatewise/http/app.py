@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from slatewise.http import (
     errors,
     routes_bundles,
+    routes_docs,
     routes_events,
     routes_items,
     routes_operation,
@@ -19,9 +20,14 @@ from slatewise.http import (
     routes_users,
 )
 from slatewise.http.door import Door
+from slatewise.http.exposure import guard
+from slatewise.http.gate import Gate
 from slatewise.http.home_api import HomeApi
 from slatewise.http.middleware import BoundedBody, ExactPaths, Measured
 from slatewise.http.responses import Problem
+from slatewise.http.scopes import RouteTable
+from slatewise.http.security import declare
+from slatewise.http.strict_json import StrictJson
 from slatewise.ports.clock import Clock
 from slatewise.telemetry.metrics import Metrics
 from slatewise.version import __version__
@@ -39,6 +45,7 @@ class Api(FastAPI):
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas.update(problem.pop("$defs", {}), Problem=problem)
+            declare(document)
         return document
 
 
@@ -59,6 +66,7 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
         version=__version__,
         summary="Real-time recommendations: events in, the right ten items out, now.",
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         # Metrics are ours (/metrics); the library's own instrumentation would time every request twice.
@@ -70,12 +78,17 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
             "auto_configure": False,
         },
         middleware=[
-            Middleware(Measured, metrics=metrics, clock=clock),
             Middleware(ExactPaths),
             Middleware(BoundedBody, limit=home.settings.http.max_body_bytes),
+            Middleware(StrictJson),
         ],
     )
     errors.install(app)
     for room in ROOMS:
         app.include_router(room.routes(door))
+    app.include_router(routes_docs.routes())
+    # Outside the others, once every route is there to be judged; whatever it refuses is measured all the same.
+    app.add_middleware(Gate, table=RouteTable(app.routes), keys=home.keys, settings=home.settings.http, clock=clock)
+    app.add_middleware(Measured, metrics=metrics, clock=clock)
+    guard(app, home.keys, home.settings.http)
     return app

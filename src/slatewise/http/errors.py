@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -76,6 +77,14 @@ TABLE: Mapping[type[errors.SlatewiseError], Kind] = {
 }
 
 
+_OF_FILES = (errors.BundleError, errors.NotReady, errors.TrainingError)
+"""Errors whose messages may name files of this machine; callers are told their last part."""
+
+_FOLDERS = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\":]+[/\\])*")
+
+_NOTHING_HERE = "There is nothing at this path; /docs lists what there is."
+
+
 def problem(
     scope: Scope,
     kind: Kind,
@@ -103,6 +112,28 @@ def too_large(scope: Scope, limit: int) -> Response:
     return problem(scope, kind, f"At most {limit} bytes are accepted (http.max_body_bytes); send smaller batches.")
 
 
+def too_slow(scope: Scope, limit_s: float) -> Response:
+    """Return the problem of a body that was not there in time; what comes of it later is not waited for."""
+    detail = f"The whole body has to arrive within {limit_s:g} seconds."
+    return problem(scope, _standard(408), detail, headers={"connection": "close"})
+
+
+def malformed(scope: Scope, why: str) -> Response:
+    """Return the problem of a body that is no JSON, or none that we read."""
+    return problem(scope, Kind(400, "malformed", "The body is not JSON"), why)
+
+
+def nothing_here(scope: Scope) -> Response:
+    """Return the problem of a path without a route."""
+    return problem(scope, _standard(404), _NOTHING_HERE)
+
+
+def not_offered(scope: Scope, allowed: Sequence[str]) -> Response:
+    """Return the problem of a method that its path does not offer."""
+    headers = {"allow": ", ".join(allowed)}
+    return problem(scope, _standard(405), f"{scope['method']} is not offered here.", headers=headers)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of *app* with a problem document."""
     app.add_exception_handler(errors.SlatewiseError, _on_slatewise)
@@ -124,15 +155,15 @@ async def _on_slatewise(request: Request, error: Exception) -> Response:
         fields = [{"field": error.field, "message": f"expected {error.expected}"}]
     if kind.status >= 500 and kind.detail:
         _log.error("%s %s failed", request.method, _instance(request.scope), exc_info=error)
-    return problem(request.scope, kind, str(error), fields)
+    detail = _FOLDERS.sub("", str(error)) if isinstance(error, _OF_FILES) else str(error)
+    return problem(request.scope, kind, detail, fields)
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     if any(e["type"] == "json_invalid" for e in found):
         where, why = found[0]["loc"][-1], found[0]["ctx"]["error"]
-        kind = Kind(400, "malformed", "The body is not JSON")
-        return problem(request.scope, kind, f"{why} (at character {where})")
+        return malformed(request.scope, f"{why} (at character {where})")
     if not _is_json(request) and any(e["loc"] == ("body",) and e["type"] != "missing" for e in found):
         kind = Kind(415, "content-type", "The body is not declared as JSON")
         return problem(request.scope, kind, "Send it with the header 'content-type: application/json'.")
@@ -144,19 +175,19 @@ async def _on_validation(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    details = {
-        400: "The body could not be read as JSON in UTF-8.",
-        404: "There is nothing at this path; /docs lists what there is.",
-        405: f"{request.method} is not offered here.",
-    }
-    title = HTTPStatus(status).phrase
+    details = {400: "The body could not be read as JSON in UTF-8.", 404: _NOTHING_HERE}
+    kind = _standard(status)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    return problem(request.scope, Kind(status, "", title), details.get(status, title), headers=headers)
+    return problem(request.scope, kind, details.get(status, kind.title), headers=headers)
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     # The server logs the error with its stack once this answer is sent, and hangs up: the caller should know.
     return problem(request.scope, INTERNAL, "", headers={"connection": "close"})
+
+
+def _standard(status: int) -> Kind:
+    return Kind(status, "", HTTPStatus(status).phrase)
 
 
 def _is_json(request: Request) -> bool:

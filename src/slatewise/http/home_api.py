@@ -9,6 +9,7 @@ from slatewise.domain.answer import Answer, AnswerItem
 from slatewise.domain.events import Interaction, ItemChange, Receipt, UserChange
 from slatewise.domain.query import Query
 from slatewise.domain.settings import Settings
+from slatewise.ports.keys import KeyRing
 
 
 class BundleSummary(Protocol):
@@ -32,6 +33,11 @@ class HomeApi(Protocol):
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def keys(self) -> KeyRing:
+        """Who may call."""
+        ...
 
     @property
     def version(self) -> int:

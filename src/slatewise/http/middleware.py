@@ -55,8 +55,7 @@ class ExactPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            raw: bytes | None = scope.get("raw_path")
-            scope["path"] = raw.decode("latin-1") if raw else quote(scope["path"])
+            scope["path"] = exact_path(scope)
         await self._app(scope, receive, send)
 
 
@@ -87,10 +86,16 @@ class BoundedBody:
             if len(body) > self._limit:
                 return await too_large(scope, self._limit)(scope, receive, send)
             more = message.get("more_body", False)
-        await self._app(scope, _replayed(bytes(body), receive), send)
+        await self._app(scope, replayed(bytes(body), receive), send)
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def exact_path(scope: Scope) -> str:
+    """Return the path as it was sent, percent-encoded: routes are matched on nothing else."""
+    raw: bytes | None = scope.get("raw_path")
+    return raw.decode("latin-1") if raw else quote(scope["path"])
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
     """Return a channel that gives *body* once, then what follows it."""
     given = False
 

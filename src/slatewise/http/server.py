@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread, current_thread, main_thread
@@ -14,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from slatewise.domain.errors import ConfigError
+from slatewise.http.exposure import check_host
 
 DRAIN_S = 10
 """How long requests under way may take to finish once the server is told to stop."""
@@ -25,7 +24,7 @@ def serve(app: FastAPI, host: str, port: int, on_ready: Callable[[str], None] | 
     """Serve until SIGTERM or SIGINT, then finish what is under way, close the home and return.
 
     Port 0 takes a free one. *on_ready* is called with the server's URL once it answers. A second SIGINT stops at once.
-    Raises ConfigError where the address cannot be bound.
+    Raises ConfigError where the address cannot be bound, or would be open to strangers (`exposure.check_host`).
     """
     _Server(app, host, port, on_ready).start()
 
@@ -54,10 +53,10 @@ class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready and returns after a signal, instead of dying of it."""
 
     def __init__(self, app: FastAPI, host: str, port: int, on_ready: Callable[[str], None] | None) -> None:
+        check_host(app, host)
         self._socket = _bind(host, port)
         self.url = _url(host, self._socket.getsockname()[1])
         self._on_ready = on_ready
-        _warn_if_open(host)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -103,15 +102,3 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _warn_if_open(host: str) -> None:
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        sys.stderr.write(
-            f"warning: listening on {host}: whoever reaches this address can read and change everything, "
-            "for there are no keys yet. Put a proxy that checks callers in front, or use 127.0.0.1.\n"
-        )

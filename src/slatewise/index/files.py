@@ -70,6 +70,8 @@ def _column(folder: Path, name: str, shape: tuple[int, ...], dtype: npt.DTypeLik
         column: npt.NDArray[Any] = np.load(folder / f"{name}.npy", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BundleError(f"index file {name}.npy: {error}") from error
+    if not isinstance(column, np.ndarray):
+        raise BundleError(f"index file {name}.npy: holds an archive, expected one array")
     if column.shape != shape or column.dtype != dtype:
         found = f"{column.dtype} of shape {column.shape}"
         raise BundleError(f"index file {name}.npy: {found}, expected {np.dtype(dtype)} of shape {shape}")

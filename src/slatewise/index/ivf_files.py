@@ -119,6 +119,8 @@ def _column(folder: Path, name: str, shape: tuple[int, ...], dtype: npt.DTypeLik
         mapped = np.load(path, mmap_mode="r" if shape[0] else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BundleError(f"index file {name}.npy: {error}") from error
+    if not isinstance(mapped, np.ndarray):
+        raise BundleError(f"index file {name}.npy: holds an archive, expected one array")
     if mapped.shape != shape or mapped.dtype != dtype:
         found = f"{mapped.dtype} of shape {mapped.shape}"
         raise BundleError(f"index file {name}.npy: {found}, expected {np.dtype(dtype)} of shape {shape}")

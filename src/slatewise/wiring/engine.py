@@ -15,6 +15,7 @@ from slatewise.domain.holdout import held_out
 from slatewise.domain.query import PastAction, Query
 from slatewise.domain.settings import Settings
 from slatewise.ingest.ingest import Ingest
+from slatewise.models.trial import try_graphs
 from slatewise.ports.clock import Clock
 from slatewise.ports.index import VectorIndex
 from slatewise.ports.stages import Source
@@ -113,16 +114,25 @@ class Engine:
         return self._loaded
 
     def load(
-        self, bundle: str, folded: Callable[[], int], *, with_held_out: bool = True, deadline_ms: float | None = None
+        self,
+        bundle: str,
+        folded: Callable[[], int],
+        *,
+        with_held_out: bool = True,
+        deadline_ms: float | None = None,
+        is_tried: bool = True,
     ) -> Loaded:
         """Open a bundle as it was trained; *with_held_out* also folds what training was not shown.
 
-        *deadline_ms* replaces the settings' default. Raises NotFound or BundleError.
+        *deadline_ms* replaces the settings' default. A bundle that is not tried runs its graphs in another process
+        first. Raises NotFound or BundleError.
         """
         settings = self._settings
         if deadline_ms is not None:
             settings = replace(settings, serving=replace(settings.serving, deadline_ms=deadline_ms))
         folder = self._registry.path(bundle)
+        if not is_tried:
+            try_graphs(sorted(folder.glob("*.onnx")))
         schema = open_schema(folder)
         live = open_bundle(folder, schema, settings, self._catalogue, self._tell_recall)
         if with_held_out and schema.holdout != "none":

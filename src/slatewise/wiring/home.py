@@ -48,6 +48,7 @@ from slatewise.wiring.evaluate_job import evaluate_bundle
 from slatewise.wiring.folders import Folders
 from slatewise.wiring.import_job import ImportReport, Source, import_source
 from slatewise.wiring.judged import Split
+from slatewise.wiring.keys import KeyFile
 from slatewise.wiring.reranking_job import logged_places, price_reranking
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
 from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely
@@ -84,6 +85,7 @@ class Home:
         self.settings: Settings = self.loaded_settings.settings
         self.clock: Clock = clock or SystemClock()
         self.metrics = metrics or Metrics()
+        self.keys = KeyFile(self.path, self.clock)
         self._log = SqliteEventLog(self.folders.log, self.settings.action_names)
         self.catalogue = LiveCatalogue.load(self._log)
         self._users = LiveUsers(self._log, self.settings.storage, self.settings.seen_actions)
@@ -152,9 +154,7 @@ class Home:
 
     def delete_user(self, user_id: str) -> Receipt:
         """Forget a user: history and attributes count in no answer and no training from now on. Raises NotFound."""
-        self._ingest.catch_up()
-        if not self._users.knows(user_id):
-            raise NotFound(f"user {user_id!r} is not known")
+        self._require_user(user_id)
         self._impressions.forget(user_id)
         return self._append([UserRemoval(at=self.clock.now(), user_id=user_id)])
 
@@ -272,7 +272,8 @@ class Home:
 
     def promote(self, bundle: str) -> str:
         """Make a bundle live; the held one goes on serving if this fails. Raises NotFound, BundleError."""
-        self._engine.load(bundle, lambda: 0, with_held_out=False)  # refuse what cannot be opened before pointing at it
+        # Refuse what cannot be opened, or run, before pointing at it.
+        self._engine.load(bundle, lambda: 0, with_held_out=False, is_tried=False)
         self.registry.promote(bundle)
         self._engine.refresh()
         return bundle
@@ -352,9 +353,7 @@ class Home:
 
     def user(self, user_id: str) -> UserChange:
         """Return a user's attributes, none where only a history is known. Raises NotFound."""
-        self._ingest.catch_up()
-        if not self._users.knows(user_id):
-            raise NotFound(f"user {user_id!r} is not known")
+        self._require_user(user_id)
         return self._users.change(user_id) or UserChange(at=0.0, user_id=user_id)
 
     def _require_item(self, item_id: str) -> int:
@@ -363,6 +362,11 @@ class Home:
         if row < 0 or not self.catalogue.exists(row):
             raise NotFound(f"item {item_id!r} is not in the catalogue")
         return row
+
+    def _require_user(self, user_id: str) -> None:
+        self._ingest.catch_up()
+        if not self._users.knows(user_id):
+            raise NotFound(f"user {user_id!r} is not known")
 
     @property
     def version(self) -> int:
