@@ -120,6 +120,30 @@ def test_traces_of_a_home_reach_a_collector(opened, monkeypatch):
     assert {"slatewise.recommend", "slatewise.retrieval", "slatewise.filtering"} <= found
 
 
+@pytest.mark.parametrize("part", ["index", "tower", "lists"])
+def test_a_part_of_a_real_bundle_that_breaks_is_named_and_does_not_cost_the_answer(opened, monkeypatch, part):
+    home = opened()
+    seen = {"c1-1", "c2-2", "c3-3"}
+    for item in seen:
+        home.record(user_id="walker", item_id=item, action="buy")
+
+    def broken(*_, **__):
+        raise RuntimeError("secret")
+
+    live = home._engine.current().live
+    target, verb = {
+        "index": (type(live.index), "search"),
+        "tower": (type(live.models.user_tower), "encode"),
+        "lists": (type(live.neighbours.relation), "around"),
+    }[part]
+    monkeypatch.setattr(target, verb, broken)
+    answer = home.recommend("walker", size=8, exclude=["c1-2"])
+    assert len(answer.items) == 8
+    assert not (seen | {"c1-2"}) & set(names(answer))
+    assert any("RuntimeError" in entry for entry in answer.degraded)
+    assert "secret" not in " ".join(answer.degraded)
+
+
 def test_an_answer_carries_its_cursor_as_plain_data(opened):
     told = asdict(opened().recommend("u9", size=3))
     assert isinstance(told["cursor"], str)
