@@ -1,5 +1,6 @@
 """Pages of one frozen slate: nothing twice, nothing that may not be shown any more, no cursor but our own."""
 
+import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 
@@ -202,3 +203,44 @@ def test_the_longest_slate_has_a_cursor_that_is_short_enough_to_be_sent_back(bui
     first = line.recommend(ask("ann", size=5))
     assert len(first.cursor) <= MAX_CURSOR
     assert len(line.recommend(ask("ann", size=400, cursor=first.cursor)).shown) > 100
+
+
+def test_threads_that_write_and_walk_at_once_never_get_what_was_ruled_out_before_they_asked(build_cached, ask):
+    shop = SmallShop(items=60)
+    shop.record("ann", "i0")
+    recommender = build_cached(shop, sources=[ListSource("a", range(60))])
+    ruled_out: list[int] = []
+    wrong: list[object] = []
+    walked, done = [], threading.Event()
+
+    def walker():
+        while not done.is_set():
+            met, cursor = set(), None
+            for _ in range(4):
+                out = set(ruled_out)
+                page = recommender.recommend(ask("ann", size=5, cursor=cursor))
+                wrong.extend(out & set(rows(page)))
+                wrong.extend(met & set(rows(page)))
+                met |= set(rows(page))
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            walked.append(len(met))
+
+    walkers = [threading.Thread(target=walker) for _ in range(3)]
+    for thread in walkers:
+        thread.start()
+    for i in range(1, 40):
+        before = len(walked)
+        if i % 3:
+            shop.record("ann", f"i{i}")
+        else:
+            shop.put(f"i{i}", available=False)
+        ruled_out.append(i)
+        while i % 5 == 0 and len(walked) == before:
+            threading.Event().wait(0.001)
+    done.set()
+    for thread in walkers:
+        thread.join()
+    assert not wrong
+    assert len(walked) >= 7
