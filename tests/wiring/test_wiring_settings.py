@@ -160,6 +160,7 @@ def test_file_must_hold_the_type_itself(file, value):
         ("retrieval.two_towr", "retrieval.two_tower"),
         ("retrival.two_tower", "retrieval.two_tower"),
         ("cachemaxbytes", "cache.max_bytes"),
+        ("cache.size", "cache.max_bytes, which counts bytes"),
         ("two_tower", "retrieval.two_tower"),
         ("actions.view.wieght", "actions.view.weight"),
         ("actions", "actions"),
