@@ -133,7 +133,7 @@ def summary(values: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def trained(task: Task, folder: Path, overrides: dict, progress) -> tuple[Home, dict, float]:
-    settings = {"training.ranker": "off", "telemetry.impressions": "off", "cache.size": 0, **overrides}
+    settings = {"training.ranker": "off", "telemetry.impressions": "off", "cache.max_bytes": 0, **overrides}
     home = Home(folder, settings=settings)
     home.import_data(task.train, progress=progress)
     start = time.perf_counter()

@@ -29,7 +29,7 @@ def measure_cascade(folder: Path, split: str | None, seeds: int, overrides: dict
     found = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as scratch:
-            settings = {"telemetry.impressions": "off", "cache.size": 0, "training.seed": seed, **overrides}
+            settings = {"telemetry.impressions": "off", "cache.max_bytes": 0, "training.seed": seed, **overrides}
             with Home(Path(scratch) / "home", settings=settings) as home:
                 found.append(measured(home, folder, mapping, split, progress, cases))
         print(json.dumps({"seed": seed, **found[-1]}), flush=True)

@@ -44,7 +44,7 @@ SETTINGS = {
     "training.ranker_minutes": 1.0,
     "training.ranker_epochs": 5,
     "telemetry.impressions": "off",
-    "cache.size": 0,
+    "cache.max_bytes": 0,
 }
 BATCHES = (1, 1, 2, 7, 60, 600)
 """Events recorded at once, drawn evenly: singles, and more than the counters fold one by one."""

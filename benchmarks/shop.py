@@ -111,7 +111,7 @@ def main():
     homes = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
-        settings = {"cache.size": 0, "telemetry.impressions": "off", "training.seed": given.seed, **overrides}
+        settings = {"cache.max_bytes": 0, "telemetry.impressions": "off", "training.seed": given.seed, **overrides}
         for name in given.systems.split(","):
             trained = folder / f"{name}-trained"
             if not trained.exists():

@@ -64,6 +64,10 @@ def test_train_recommend_explain_and_bundles_speak_json(home: str) -> None:
     slate = json.loads(run("recommend", "u1", "--home", home, "--json").stdout)
     assert slate["bundle"] == bundle
     assert len(slate["items"]) == 10
+    more = ("--cursor", slate["cursor"], "--deadline-ms", "5000", "--json")
+    page = json.loads(run("recommend", "u1", "--home", home, *more).stdout)
+    assert len(page["items"]) == 10
+    assert not {i["item_id"] for i in page["items"]} & {i["item_id"] for i in slate["items"]}
     explained = json.loads(run("explain", "u1", "--home", home, "--json").stdout)
     assert len(explained["explanation"]) >= 10
     assert [b["id"] for b in json.loads(run("bundles", "list", "--home", home, "--json").stdout)] == [bundle]

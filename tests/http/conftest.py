@@ -17,7 +17,7 @@ from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 
 from slatewise.domain.answer import Answer, AnswerItem, ExplainedCandidate
-from slatewise.domain.errors import BundleError, InputError, NotFound, NotReady
+from slatewise.domain.errors import BundleError, Expired, InputError, NotFound, NotReady
 from slatewise.domain.events import Interaction, ItemChange, Receipt, UserChange
 from slatewise.domain.query import Query
 from slatewise.domain.settings import Settings
@@ -122,15 +122,22 @@ class MemoryHome:
                     degraded = (f"min_version: {wanted} is not reached",)
         seen = {e.item_id for e in self.events if e.user_id == query.user_id} | query.exclude
         explanation = tuple(ExplainedCandidate(i, "popular", 1.0, p, "shown") for p, i in enumerate(self.items))
+        if query.cursor == "old":
+            raise Expired("the cursor has expired: ask again without one")
+        if query.cursor is not None and not query.cursor.isdigit():
+            raise InputError("cursor", query.cursor, "the cursor of an answer to the same query")
+        start = int(query.cursor or 0)
+        ranked = self._ranked(seen, start + query.size)[start:]
         return Answer(
             request_id=query.request_id,
-            items=self._ranked(seen, query.size),
+            items=ranked,
             cached=False,
             as_of=self.version,
             bundle=bundle,
             degraded=degraded,
             timing_ms={"retrieval": 0.1},
             explanation=explanation if query.explain else None,
+            cursor=str(start + len(ranked)) if start + len(ranked) < len(self.items) - len(seen) else None,
         )
 
     def similar(self, item_id: str, size: int) -> Sequence[AnswerItem]:

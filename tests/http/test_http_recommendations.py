@@ -32,6 +32,7 @@ def test_answer_has_the_promised_shape(call):
         "bundle": "b1",
         "degraded": [],
         "timing_ms": {"retrieval": 0.1},
+        "cursor": "2",
     }
 
 
@@ -62,6 +63,7 @@ def test_everything_sent_reaches_the_query(call, home):
             "min_version": 6,
             "deadline_ms": 50,
             "explain": True,
+            "cursor": "3",
         },
     )
     query = home.queries[-1]
@@ -71,6 +73,39 @@ def test_everything_sent_reaches_the_query(call, home):
     assert query.where == {"price": {"lt": 50.0, "in": (1.0, "x")}, "categories": ("s", "t"), "brand": "Acme"}
     assert query.context == {"device": "phone", "hour": 7.0, "app": True, "tests": ("a", "b")}
     assert query.explain
+    assert query.cursor == "3"
+
+
+def test_pages_follow_by_cursor_until_there_is_none(call):
+    pages, cursor = [], {}
+    while True:
+        answer = call("POST", "/v1/recommendations", {"user_id": "u", "size": 4, **cursor})
+        pages.append(names(answer))
+        if answer.json()["cursor"] is None:
+            break
+        cursor = {"cursor": answer.json()["cursor"]}
+    assert pages == [["a", "b", "c", "d"], ["e", "f"]]
+
+
+def test_a_bad_cursor_is_refused_by_field_and_an_old_one_says_that_it_is(call):
+    bad = call("POST", "/v1/recommendations", {"user_id": "u", "cursor": "x"})
+    assert bad.status_code == 422
+    assert bad.json()["errors"][0]["field"] == "cursor"
+    old = call("POST", "/v1/recommendations", {"user_id": "u", "cursor": "old"})
+    assert old.status_code == 410
+    assert old.json()["type"].endswith("expired")
+    assert "ask again without one" in old.json()["detail"]
+
+
+def test_cursor_and_deadline_stand_in_the_api(call):
+    api = call("GET", "/openapi.json").json()
+    asked, told = (
+        api["components"]["schemas"][name]["properties"] for name in ("RecommendationIn", "RecommendationOut")
+    )
+    assert "behind what it showed" in asked["cursor"]["description"]
+    assert "serving.deadline_ms" in asked["deadline_ms"]["description"]
+    assert "null: the last" in told["cursor"]["description"]
+    assert "410" in api["paths"]["/v1/recommendations"]["post"]["responses"]
 
 
 def test_empty_history_is_a_history_and_no_history_is_none(call, home):
@@ -114,6 +149,9 @@ def test_queries_waiting_for_a_version_never_keep_out_the_event_they_wait_for(ca
         ({"where": {"price": None}}, "where.price"),
         ({"min_version": -1}, "min_version"),
         ({"deadline_ms": 0}, "deadline_ms"),
+        ({"cursor": ""}, "cursor"),
+        ({"cursor": 3}, "cursor"),
+        ({"cursor": "A" * 20_000}, "cursor"),
         ({"exclude": "a"}, "exclude"),
         ({"context": {"page": [0.5, 1]}}, "context.page"),
         ({"context": {"page": {"deep": 1}}}, "context.page"),

@@ -15,7 +15,7 @@ QUICK = {
     "training.batch_size": 8,
     "training.ranker": "off",
     "telemetry.impressions": "off",
-    "cache.size": 0,
+    "cache.max_bytes": 0,
 }
 
 

@@ -1,5 +1,7 @@
 """What holds of every slate, however the stages behave and whatever happened before."""
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import numpy as np
 from hypothesis import example, given, settings
@@ -22,6 +24,8 @@ from slatewise.retrieval.trending import TrendingSource
 from slatewise.retrieval.two_tower import TwoTowerSource
 from slatewise.serving.cache import ResultCache
 from slatewise.serving.cached import CachedRecommender
+from slatewise.serving.cursors import Cursors
+from slatewise.serving.question import Questions
 from slatewise.serving.recommender import Recommender
 from slatewise.serving.resolve import QueryResolver
 from slatewise.serving.stages import Stages
@@ -175,10 +179,13 @@ class ShopLife(RuleBasedStateMachine):
             live=lambda: self.live,
             cache=ResultCache(chosen.cache, self.clock),
             wait=lambda version, ms: None,
+            questions=Questions(b"secret"),
+            cursors=Cursors(b"secret", self.clock, 3600.0),
         )
         self.seen = {user: set() for user in USERS}
         self.out = set()
         self.answered = {}
+        self.walks = []
 
     @rule(user=st.sampled_from(USERS), item=items, action=st.sampled_from(["view", "buy", "interaction"]))
     def event(self, user, item, action):
@@ -238,6 +245,8 @@ class ShopLife(RuleBasedStateMachine):
         state = (self.shop.users.state(user).version if user else 0, self.shop.catalogue.version, slate.bundle)
         known = {item for item in exclude if self.shop.catalogue.row(item) >= 0}
         question = (user, size, frozenset(known | self.seen.get(user, set())), category)
+        if slate.cursor is not None:
+            self.walks.append((query, slate, set(shown)))
         if slate.cached:
             answered, offset = self.answered[question]
             assert answered == state, "nothing that names this user, the catalogue or the bundle may have changed"
@@ -245,6 +254,23 @@ class ShopLife(RuleBasedStateMachine):
                 assert slate.shown.row.tolist() == self.live.recommend(query).shown.row.tolist()
         else:
             self.answered[question] = state, self.shop.offset
+
+    @rule(which=st.integers(0, 9), size=st.sampled_from([2, 7]))
+    def go_on(self, which, size):
+        """Ask for the next page of one of the walks begun so far, whatever happened meanwhile."""
+        if not self.walks:
+            return
+        query, last, met = self.walks.pop(which % len(self.walks))
+        page = self.cached.recommend(replace(query, size=size, cursor=last.cursor))
+        shown = self.shop.catalogue.ids(page.shown.row)
+        assert set(shown) <= self.may_show(query)
+        assert len(shown) == len(set(shown))
+        assert not met & set(shown), "no item twice in one walk"
+        assert (page.version, page.bundle, page.page) == (last.version, last.bundle, last.page + 1)
+        assert_partition(page)
+        assert len(shown) == size or page.cursor is None, "full while anything is left"
+        if page.cursor is not None:
+            self.walks.append((query, page, met | set(shown)))
 
     def may_show(self, query):
         catalogue = self.shop.catalogue

@@ -128,3 +128,23 @@ def test_trending_looks_deeper_where_the_query_allows_little():
         shop.record("u", f"i{i}")
     offer = TrendingSource(shop.state, 3).retrieve(resolved(allow=np.arange(40) % 4 == 3), 3)
     assert offer.row.tolist() == [3, 7, 11]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0004, 0.02, 1.0])
+@pytest.mark.parametrize("limit", [0, 1, 40, 60_000])
+@pytest.mark.parametrize("with_allow", [False, True])
+def test_the_last_resort_looks_no_further_than_it_must_and_misses_nothing(share, limit, with_allow):
+    rng = np.random.default_rng(7)
+
+    class Large:
+        available = rng.random(50_000) < share
+
+    allow = rng.random(49_990) < 0.5 if with_allow else None
+    blocked = np.unique(np.append(rng.integers(0, 60_000, 400), [0, 49_989, 49_999]))
+    offer = AnyAvailableSource(Large()).retrieve(resolved(blocked=blocked, allow=allow), limit)
+    free = Large.available.copy()
+    free[blocked[blocked < 50_000]] = False
+    if allow is not None:
+        free = free[:49_990] & allow
+    assert offer.row.tolist() == np.flatnonzero(free)[::-1][:limit].tolist()
+    assert offer.row.dtype == np.int64

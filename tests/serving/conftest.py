@@ -17,11 +17,15 @@ from slatewise.retrieval.trending import TrendingSource
 from slatewise.retrieval.two_tower import TwoTowerSource
 from slatewise.serving.cache import ResultCache
 from slatewise.serving.cached import CachedRecommender
+from slatewise.serving.cursors import Cursors
+from slatewise.serving.question import Questions
 from slatewise.serving.recommender import Recommender
 from slatewise.serving.resolve import QueryResolver
 from slatewise.serving.stages import Stages
 from slatewise.testing.small_shop import DIM, NOW, FakeClock, item_vectors
 from slatewise.testing.stages import RowScorer
+
+SECRET = b"s" * 32
 
 
 @pytest.fixture
@@ -55,6 +59,7 @@ def build():
                 settings.serving.reserve,
             ),
             "fallback": [AnyAvailableSource(shop.catalogue)],
+            "popular": [TrendingSource(shop.state, limits.trending), AnyAvailableSource(shop.catalogue)],
         }
         resolver = QueryResolver(
             settings=settings,
@@ -77,14 +82,18 @@ def build():
 
 @pytest.fixture
 def build_cached(build):
-    def make(shop, *, clock=None, live=None, wait=lambda version, ms: None, **parts):
+    def make(shop, *, clock=None, live=None, wait=lambda version, ms: None, cache=None, rest=(), **parts):
+        rest = dict(rest)
         clock = clock or FakeClock()
         recommender = live or build(shop, clock=clock, **parts)
         return CachedRecommender(
             settings=shop.settings,
             live=recommender if callable(recommender) else lambda: recommender,
-            cache=ResultCache(shop.settings.cache, clock),
+            cache=ResultCache(shop.settings.cache, clock) if cache is None else cache,
             wait=wait,
+            questions=Questions(SECRET),
+            cursors=Cursors(SECRET, clock, shop.settings.serving.cursor_ttl_s),
+            **rest,
         )
 
     return make

@@ -178,7 +178,8 @@ def test_a_slate_expires(build_cached, shop, ask):
 
 
 def test_the_least_recently_used_slate_goes_first(build_cached, ask):
-    shop = SmallShop(settings=Settings(cache=CacheSettings(size=2)))
+    # Room for two: 40 rows of 9 bytes each, and the rest of an entry.
+    shop = SmallShop(settings=Settings(cache=CacheSettings(max_bytes=2_000)))
     for user in ("ann", "bob", "cid"):
         shop.record(user, "i1")
     recommender = build_cached(shop)
@@ -188,11 +189,11 @@ def test_the_least_recently_used_slate_goes_first(build_cached, ask):
     assert not recommender.recommend(ask("bob")).cached
 
 
-def test_size_zero_switches_the_cache_off(build_cached, ask):
-    recommender = build_cached(SmallShop(settings=Settings(cache=CacheSettings(size=0))))
+def test_zero_bytes_switch_the_cache_off(build_cached, ask):
+    recommender = build_cached(SmallShop(settings=Settings(cache=CacheSettings(max_bytes=0))))
     recommender.recommend(ask())
     assert not recommender.recommend(ask()).cached
-    assert len(ResultCache(CacheSettings(size=0), FakeClock())) == 0
+    assert len(ResultCache(CacheSettings(max_bytes=0), FakeClock())) == 0
 
 
 def test_explain_is_never_answered_from_the_cache(build_cached, shop, ask):

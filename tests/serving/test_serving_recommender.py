@@ -77,9 +77,9 @@ def test_our_own_errors_are_told_in_full_and_foreign_ones_by_class(build, ask):
     assert slate.degraded == ("retrieval/a: index is empty",)
 
 
-def test_no_source_no_answer(build, ask):
+def test_no_source_at_all_no_answer(build, ask):
     with pytest.raises(NotReady):
-        build(SmallShop(), sources=[Broken("a"), Broken("b")]).recommend(ask())
+        build(SmallShop(), sources=[Broken("a"), Broken("b")], popular=[Broken("c")]).recommend(ask())
 
 
 def test_sources_that_find_nothing_leave_it_to_the_fallback(build, ask):

@@ -6,7 +6,7 @@ import pytest
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.events import Receipt
 from slatewise.domain.query import Query
-from slatewise.domain.slate import Slate
+from slatewise.domain.slate import RUNGS, Rung, Slate
 from slatewise.telemetry.clock import SystemClock
 from slatewise.telemetry.metrics import Metrics
 
@@ -17,7 +17,14 @@ DECLARED = {
     "slatewise_slates_served_total": "counter",
     "slatewise_cache_hits_total": "counter",
     "slatewise_cache_misses_total": "counter",
+    "slatewise_cache_bytes": "gauge",
+    "slatewise_cache_entries": "gauge",
+    "slatewise_cache_evictions_total": "counter",
+    "slatewise_cache_waits_total": "counter",
+    "slatewise_cache_shared_total": "counter",
+    "slatewise_pages_total": "counter",
     "slatewise_degraded_total": "counter",
+    "slatewise_rungs_total": "counter",
     "slatewise_events_accepted_total": "counter",
     "slatewise_events_duplicate_total": "counter",
     "slatewise_freshness_seconds": "histogram",
@@ -31,7 +38,7 @@ DECLARED = {
 }
 
 
-def slate(cached: bool = False, degraded: tuple[str, ...] = ()) -> Slate:
+def slate(cached: bool = False, degraded: tuple[str, ...] = (), rung: Rung = "full", page: int = 0) -> Slate:
     shown = Candidates.of("two_tower", np.arange(2), np.ones(2, np.float32))
     return Slate(
         request_id="r",
@@ -43,6 +50,8 @@ def slate(cached: bool = False, degraded: tuple[str, ...] = ()) -> Slate:
         retrieved=shown,
         cached=cached,
         degraded=degraded,
+        rung=rung,
+        page=page,
         timing_ms={"retrieval": 2.0, "ranking": 8.0},
     )
 
@@ -79,8 +88,44 @@ def test_slate_from_the_cache_is_a_hit(metrics):
 
 def test_degraded_component_is_counted_once_per_slate_without_its_reason(metrics):
     metrics.served(Query(request_id="r", at=0.0), slate(degraded=("ranking/deep: late", "ranking/deep: broken: x")))
-    assert value(metrics, "slatewise_degraded_total", component="ranking/deep") == 1
+    assert value(metrics, "slatewise_degraded_total", component="ranking/deep", reason="other") == 1
     assert "broken" not in metrics.exposition().decode()
+
+
+def test_a_component_without_time_is_told_from_one_that_failed(metrics):
+    told = ("retrieval/trending: deadline", "ranking: small ranker, little time left", "user/tower: ValueError")
+    metrics.served(Query(request_id="r", at=0.0), slate(degraded=told, rung="small"))
+    reasons = {"retrieval/trending": "deadline", "ranking": "deadline", "user/tower": "other"}
+    for component, reason in reasons.items():
+        assert value(metrics, "slatewise_degraded_total", component=component, reason=reason) == 1
+
+
+def test_slates_are_counted_by_rung_and_every_rung_is_there_from_the_start(metrics):
+    assert [value(metrics, "slatewise_rungs_total", rung=rung) for rung in RUNGS] == [0] * len(RUNGS)
+    metrics.served(Query(request_id="r", at=0.0), slate(rung="popular"))
+    assert value(metrics, "slatewise_rungs_total", rung="popular") == 1
+
+
+def test_a_slate_kept_for_want_of_a_better_one_is_no_hit_and_a_page_is_neither(metrics):
+    metrics.served(Query(request_id="r", at=0.0), slate(cached=True, rung="cached"))
+    metrics.served(Query(request_id="r", at=0.0), slate(cached=True, page=1))
+    assert value(metrics, "slatewise_cache_hits_total") == 0
+    assert value(metrics, "slatewise_cache_misses_total") == 1
+    assert value(metrics, "slatewise_pages_total") == 1
+
+
+def test_what_the_cache_does_is_counted(metrics):
+    metrics.cache.holds(1_500, 1)
+    metrics.cache.evicted(3)
+    metrics.cache.waited(True)
+    metrics.cache.waited(False)
+    metrics.cache.shared("error")
+    assert value(metrics, "slatewise_cache_bytes") == 1_500
+    assert value(metrics, "slatewise_cache_entries") == 1
+    assert value(metrics, "slatewise_cache_evictions_total") == 3
+    assert value(metrics, "slatewise_cache_waits_total", served="false") == 1
+    assert value(metrics, "slatewise_cache_shared_total", outcome="error") == 1
+    assert value(metrics, "slatewise_cache_shared_total", outcome="hit") == 0
 
 
 def test_events_and_their_freshness_are_counted(metrics):

@@ -37,7 +37,7 @@ SMALL = {
     "training.learning_rate": 0.004,
     "training.threads": 1,
     "filtering.seen": False,
-    "cache.size": 0,
+    "cache.max_bytes": 0,
     "telemetry.impressions": "off",
 }
 

@@ -46,7 +46,7 @@ def opened(folder: Path) -> Iterator[Callable[..., Home]]:
 
     def make(**reranking: Any) -> Home:
         rules = {f"reranking.{name}": value for name, value in reranking.items()}
-        homes.append(Home(folder, settings={**SPECTRAL, "cache.size": 0, **rules}, clock=Clock()))
+        homes.append(Home(folder, settings={**SPECTRAL, "cache.max_bytes": 0, **rules}, clock=Clock()))
         return homes[-1]
 
     yield make

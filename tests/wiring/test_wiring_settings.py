@@ -48,10 +48,11 @@ def test_flag_beats_environment_beats_file_beats_default(file):
 
 
 def test_every_setting_has_an_origin_and_an_effective_line():
-    loaded = load_settings(None, {}, {"cache.size": 0})
+    loaded = load_settings(None, {}, {"cache.max_bytes": 0})
     lines = {line.name: line for line in effective(loaded)}
     assert set(lines) == set(loaded.origin)
-    assert (lines["cache.size"].value, lines["cache.size"].origin, lines["cache.size"].default) == (0, "flag", 10_000)
+    line = lines["cache.max_bytes"]
+    assert (line.value, line.origin, line.default) == (0, "flag", 64_000_000)
     assert lines["actions.buy.weight"].value == lines["actions.buy.weight"].default == 4.0
     assert all(line.help for line in lines.values())
 
@@ -59,7 +60,7 @@ def test_every_setting_has_an_origin_and_an_effective_line():
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("cache.size", "10_000", 10_000),
+        ("cache.max_bytes", "10_000", 10_000),
         ("cache.ttl_s", "2.5", 2.5),
         ("cache.ttl_s", " 3 ", 3.0),
         ("filtering.seen", "FALSE", False),
@@ -80,10 +81,10 @@ def test_text_is_read_as_the_settings_own_type(name, text, value):
 @pytest.mark.parametrize(
     ("name", "value", "right"),
     [
-        ("cache.size", "many", "a whole number of at least 0"),
-        ("cache.size", "2.5", "a whole number"),
-        ("cache.size", "-1", "of at least 0"),
-        ("cache.size", True, "a whole number"),
+        ("cache.max_bytes", "many", "a whole number of at least 0"),
+        ("cache.max_bytes", "2.5", "a whole number"),
+        ("cache.max_bytes", "-1", "of at least 0"),
+        ("cache.max_bytes", True, "a whole number"),
         ("cache.ttl_s", "nan", "a number of at least 0"),
         ("cache.ttl_s", "inf", "a number"),
         ("serving.max_size", "0", "above 0"),
@@ -147,10 +148,10 @@ def test_a_boost_of_another_shape_is_refused_with_an_example(boost):
         load_settings(None, {}, {"reranking.boosts": f"[{boost}]"})
 
 
-@pytest.mark.parametrize("line", ['size = "200"', "size = 2.0", "size = true", "size = [1]", "size = {a = 1}"])
-def test_file_must_hold_the_type_itself(file, line):
-    with pytest.raises(ConfigError, match=r"cache\.size: got .*slatewise\.toml"):
-        load_settings(file(f"[cache]\n{line}\n"), {}, {})
+@pytest.mark.parametrize("value", ['"200"', "2.0", "true", "[1]", "{a = 1}"])
+def test_file_must_hold_the_type_itself(file, value):
+    with pytest.raises(ConfigError, match=r"cache\.max_bytes: got .*slatewise\.toml"):
+        load_settings(file(f"[cache]\nmax_bytes = {value}\n"), {}, {})
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,8 @@ def test_file_must_hold_the_type_itself(file, line):
     [
         ("retrieval.two_towr", "retrieval.two_tower"),
         ("retrival.two_tower", "retrieval.two_tower"),
-        ("cachesize", "cache.size"),
+        ("cachemaxbytes", "cache.max_bytes"),
+        ("cache.size", "cache.max_bytes, which counts bytes"),
         ("two_tower", "retrieval.two_tower"),
         ("actions.view.wieght", "actions.view.weight"),
         ("actions", "actions"),
@@ -171,8 +173,10 @@ def test_unknown_name_is_refused_with_the_nearest_one(name, close):
 
 
 def test_unknown_name_says_where_it_came_from(file):
-    with pytest.raises(ConfigError, match=r"cache\.sise: unknown setting \(from slatewise\.toml\).*cache\.size"):
-        load_settings(file("[cache]\nsise = 1\n"), {}, {})
+    with pytest.raises(
+        ConfigError, match=r"cache\.max_byts: unknown setting \(from slatewise\.toml\).*cache\.max_bytes"
+    ):
+        load_settings(file("[cache]\nmax_byts = 1\n"), {}, {})
     with pytest.raises(ConfigError, match="from SLATEWISE_CACHE__SISE"):
         load_settings(None, environment(CACHE__SISE="1"), {})
 
@@ -180,11 +184,11 @@ def test_unknown_name_says_where_it_came_from(file):
 def test_variable_with_one_underscore_too_few_is_refused_and_foreign_ones_are_not():
     with pytest.raises(ConfigError, match="did you mean SLATEWISE_RETRIEVAL__TWO_TOWER"):
         load_settings(None, environment(RETRIEVAL_TWO_TOWER="2"), {})
-    loaded = load_settings(None, {"SLATEWISE_HOME": "x", "PATH": "y", "CACHE__SIZE": "z"}, {})
+    loaded = load_settings(None, {"SLATEWISE_HOME": "x", "PATH": "y", "CACHE__MAX_BYTES": "z"}, {})
     assert loaded.settings == Settings()
 
 
-@pytest.mark.parametrize("text", ["[cache", "cache = 5", "actions = 5", "[cache.size]\nx = 1", "size = 1"])
+@pytest.mark.parametrize("text", ["[cache", "cache = 5", "actions = 5", "[cache.max_bytes]\nx = 1", "max_bytes = 1"])
 def test_file_of_the_wrong_shape_is_refused(file, text):
     with pytest.raises(ConfigError):
         load_settings(file(text), {}, {})
@@ -249,9 +253,9 @@ def test_default_action_may_be_a_new_one(file):
 
 
 def test_environment_is_read_once_and_only_ours(monkeypatch):
-    monkeypatch.setenv("SLATEWISE_CACHE__SIZE", "7")
-    monkeypatch.setenv("OTHER_CACHE__SIZE", "8")
+    monkeypatch.setenv("SLATEWISE_CACHE__MAX_BYTES", "7")
+    monkeypatch.setenv("OTHER_CACHE__MAX_BYTES", "8")
     found = read_environment()
-    assert found["SLATEWISE_CACHE__SIZE"] == "7"
-    assert "OTHER_CACHE__SIZE" not in found
-    assert load_settings(None, found, {}).settings.cache.size == 7
+    assert found["SLATEWISE_CACHE__MAX_BYTES"] == "7"
+    assert "OTHER_CACHE__MAX_BYTES" not in found
+    assert load_settings(None, found, {}).settings.cache.max_bytes == 7

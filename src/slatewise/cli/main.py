@@ -23,7 +23,7 @@ from slatewise.cli import (
     tune,
 )
 from slatewise.cli.terminal import console
-from slatewise.domain.errors import ConfigError, InputError, NotFound, NotReady, SlatewiseError
+from slatewise.domain.errors import ConfigError, Expired, InputError, NotFound, NotReady, SlatewiseError
 from slatewise.version import __version__
 
 EXIT_CODES = """
@@ -61,7 +61,7 @@ def exit_code(error: SlatewiseError) -> int:
     """Return the exit code that tells a script what kind of trouble it was."""
     if isinstance(error, InputError | ConfigError):
         return 2
-    if isinstance(error, NotFound):
+    if isinstance(error, Expired | NotFound):
         return 3
     return 4 if isinstance(error, NotReady) else 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,7 +11,6 @@ from rich.table import Table
 from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home, pairs, scalars
 from slatewise.cli.terminal import print_json, results
 from slatewise.domain.answer import Answer, ExplainedCandidate
-from slatewise.domain.query import Condition
 from slatewise.wiring.home import Home
 
 UserArgument = Annotated[str | None, typer.Argument(help="The user. Leave out for an anonymous visitor.")]
@@ -30,6 +29,12 @@ ContextOption = Annotated[
         help="Where the request comes from: text, a number, true or false; in double quotes text; repeatable.",
     ),
 ]
+CursorOption = Annotated[
+    str | None, typer.Option(help="Of an answer to the same query (--json shows it): print the page behind that one.")
+]
+DeadlineOption = Annotated[
+    float | None, typer.Option(help="Time for the answer in milliseconds, instead of serving.deadline_ms.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +51,8 @@ def recommend(
     history: HistoryOption = None,
     where: WhereOption = None,
     context: ContextOption = None,
+    cursor: CursorOption = None,
+    deadline_ms: DeadlineOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +65,8 @@ def recommend(
       slatewise recommend --home H --history i1,i2 --where categories=shoes --context device=mobile
     """
     with open_home(home, overrides, must_exist=True) as opened:
-        answer = _ask(opened, user_id, size, history, where, context, explain=False)
+        asked = _asked(user_id, size, history, where, context)
+        answer = opened.recommend(**asked, cursor=cursor, deadline_ms=deadline_ms)
         if as_json:
             print_json(asdict(answer))
         else:
@@ -85,7 +93,7 @@ def explain(
       slatewise explain alice --home H --item i42
     """
     with open_home(home, overrides, must_exist=True) as opened:
-        answer = _ask(opened, user_id, size, history, where, context, explain=True)
+        answer = opened.recommend(**_asked(user_id, size, history, where, context), explain=True)
     candidates = answer.explanation or ()
     if item is not None:
         candidates = tuple(c for c in candidates if c.item_id == item)
@@ -121,19 +129,18 @@ def similar(
     results.print(table)
 
 
-def _ask(
-    home: Home,
-    user_id: str | None,
-    size: int,
-    history: str | None,
-    where: list[str] | None,
-    context: list[str] | None,
-    explain: bool,
-) -> Answer:
-    conditions: dict[str, Condition] = dict(pairs("--where", where))
+def _asked(
+    user_id: str | None, size: int, history: str | None, where: list[str] | None, context: list[str] | None
+) -> dict[str, Any]:
+    """Return what was asked as `Home.recommend` takes it."""
     past = [part.strip() for part in history.split(",") if part.strip()] if history is not None else None
-    said = scalars("--context", context)
-    return home.recommend(user_id, size=size, history=past, where=conditions, context=said, explain=explain)
+    return {
+        "user_id": user_id,
+        "size": size,
+        "history": past,
+        "where": dict(pairs("--where", where)),
+        "context": scalars("--context", context),
+    }
 
 
 def slate_table(home: Home, answer: Answer) -> Table:

@@ -51,3 +51,5 @@ class Answer:
     degraded: tuple[str, ...]
     timing_ms: Mapping[str, float]
     explanation: tuple[ExplainedCandidate, ...] | None = None
+    cursor: str | None = None
+    """Pass it with the same query for the next page; None where this is the last."""

@@ -5,6 +5,7 @@ SlatewiseError
 ├── InputError         the caller must fix the request; nothing was written
 │   └── Conflict       an event_id that another event has; nothing was written
 ├── NotFound           the thing asked for does not exist
+├── Expired            the thing asked for was there once; start anew
 ├── NotReady           no bundle is loaded yet; retry later
 ├── Overloaded         shed on purpose; retry later
 ├── StageFailed        one component failed; the slate is served degraded
@@ -12,6 +13,7 @@ SlatewiseError
 ├── StorageError       the store could not make a write durable, or is damaged
 │   ├── StorageFull    the disk is full; reads and removals go on, writes when there is room again
 │   └── ReadOnly       the disk failed a write; reads go on, writes once the store is opened anew
+├── SharedTierLost     the tier shared by caches did not answer; the process's own cache goes on
 └── TrainingError      the data cannot be learned from as asked
 """
 
@@ -42,6 +44,10 @@ class Conflict(InputError):
 
 class NotFound(SlatewiseError):
     """The user, item or bundle asked for does not exist."""
+
+
+class Expired(SlatewiseError):
+    """What was asked for existed once and is gone for good: the caller starts anew."""
 
 
 class NotReady(SlatewiseError):
@@ -75,6 +81,10 @@ class StorageFull(StorageError):
 
 class ReadOnly(StorageError):
     """The disk failed an earlier write: nothing is taken any more until the store is opened anew. Reads go on."""
+
+
+class SharedTierLost(SlatewiseError):
+    """The tier that processes share did not answer, in time or at all."""
 
 
 class TrainingError(SlatewiseError):

@@ -47,6 +47,8 @@ class Query:
     min_version: int | None = None
     deadline_ms: float | None = None
     explain: bool = False
+    cursor: str | None = None
+    """Of an answer to the same query: go on behind what that one showed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ class UserState:
     seen: Rows
     """Distinct rows the user acted on with an action that settings declare as ``seen``."""
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    since: int = 0
+    """The log offset after the user's last removal: what was made for them before is not theirs any more."""
 
 
 ANONYMOUS = UserState(row=-1, version=0, history=EMPTY_HISTORY, seen=EMPTY_HISTORY.row)

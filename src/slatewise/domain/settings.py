@@ -141,8 +141,10 @@ class RerankingSettings:
 class CacheSettings:
     """The result cache."""
 
-    size: int = setting(10_000, "slates kept at most; 0 switches the cache off")
+    max_bytes: int = setting(64_000_000, "memory for kept slates at most, about 1,500 bytes each; 0 switches it off")
     ttl_s: float = setting(60.0, "seconds a slate may be reused while nothing changed")
+    url: str = setting("", "a Redis that processes on one HOME share kept slates through: redis://…; empty: none")
+    timeout_ms: float = setting(20.0, "longest wait for that Redis; three in a row that fail, and it is left alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ class ServingSettings:
     reserve: int = setting(100, "ranked items kept behind a slate for refills from the cache")
     deadline_ms: float = setting(200.0, "time for one slate; later stages are skipped once it is spent")
     max_wait_ms: float = setting(1000.0, "longest wait for min_version")
+    cursor_ttl_s: float = setting(3600.0, "seconds after a first page in which its further pages may be asked for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,9 @@ class TelemetrySettings:
     """What is observed."""
 
     impressions: Literal["on", "off"] = setting("on", "append what was shown to the event log, after the answer")
+    traces: Literal["off", "otlp"] = setting(
+        "off", "otlp: send one OpenTelemetry trace per slate, to where the OTEL_EXPORTER_OTLP_… variables say"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.ids import Frame, Scores
+
+Rung: TypeAlias = Literal["full", "small", "retrieval", "cached", "popular"]
+"""From best to last resort: the ranker, its small variant, the order of retrieval, a kept slate, what many touch."""
+
+RUNGS: tuple[Rung, ...] = get_args(Rung)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,12 @@ class Slate:
     """Per shown position, how likely its item was to stand there, as in `ports.stages.Arrangement`; None: unknown."""
     explored_from: int = 0
     """How many items the last place was drawn from by exploration; 0 where it was not drawn."""
+    rung: Rung = "full"
+    """How far down the ladder the slate was made: what ranked it, or where it comes from."""
+    page: int = 0
+    """How many pages were shown before this one."""
+    cursor: str | None = None
+    """Goes on behind this slate; None where nothing is left behind it."""
 
     def propensities(self) -> tuple[float, ...] | None:
         """Return the propensities as plain numbers with the digits that float32 holds, for logs and answers."""

@@ -51,6 +51,7 @@ TABLE: Mapping[type[errors.SlatewiseError], Kind] = {
     errors.InputError: Kind(422, "input", "The request was refused"),
     errors.Conflict: Kind(409, "conflict", "An event_id came again with another event; nothing was stored"),
     errors.NotFound: Kind(404, "not-found", "Not found"),
+    errors.Expired: Kind(410, "expired", "Gone for good"),
     errors.NotReady: Kind(503, "not-ready", "Not ready yet"),
     errors.Overloaded: Kind(503, "overloaded", "Too many requests at once"),
     errors.StageFailed: Kind(500, "stage-failed", "A component failed", INTERNAL.detail),
@@ -73,6 +74,7 @@ TABLE: Mapping[type[errors.SlatewiseError], Kind] = {
         "The disk failed: writes are refused until the server is started anew",
         "Nothing was stored; reads go on. The log of the server says what failed.",
     ),
+    errors.SharedTierLost: Kind(500, "shared-tier", "A component failed", INTERNAL.detail),
     errors.TrainingError: Kind(409, "training", "There is nothing to learn from as asked"),
 }
 

@@ -55,6 +55,7 @@ def query(sent: RecommendationIn, request_id: str, now: float) -> Query:
         min_version=sent.min_version,
         deadline_ms=sent.deadline_ms,
         explain=sent.explain,
+        cursor=sent.cursor,
     )
 
 

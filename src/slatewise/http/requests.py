@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from slatewise.http.fields import MANY, Condition, ContextValue, Id, Key, Seconds, Value
 from slatewise.ingest.validation import MAX_ATTRIBUTES, MAX_TEXT, MAX_VALUES
+from slatewise.serving.cursors import MAX_CURSOR
 
 CONDITIONS = 64
 
@@ -156,6 +157,15 @@ class RecommendationIn(Sent):
         None, ge=0, description="Wait (serving.max_wait_ms at most) until the answer reflects this version of an event."
     )
     deadline_ms: float | None = Field(
-        None, gt=0, le=60_000, description="Time for this answer; later stages are skipped once it is spent."
+        None,
+        gt=0,
+        le=60_000,
+        description="Time for this answer instead of serving.deadline_ms; parts without time are left out and named.",
     )
     explain: bool = Field(False, description="Return the way of every candidate through the funnel.")
+    cursor: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_CURSOR,
+        description="Of an answer to the same query: go on behind what it showed, with nothing shown twice.",
+    )

@@ -81,6 +81,7 @@ class RecommendationOut(Told):
                     "bundle": "20260101-120000-ab12",
                     "degraded": [],
                     "timing_ms": {"retrieval": 1.9, "filtering": 0.1, "ranking": 3.2, "reranking": 0.1},
+                    "cursor": None,
                 }
             ]
         }
@@ -93,6 +94,9 @@ class RecommendationOut(Told):
     bundle: str = Field(description="The bundle that made it.")
     degraded: list[str] = Field(description="What the answer had to do without, as 'component: reason'.")
     timing_ms: dict[str, float]
+    cursor: str | None = Field(
+        description="Send it with the same query for the next page, within serving.cursor_ttl_s; null: the last."
+    )
     explanation: list[ExplainedOut] | None = Field(None, description="Only where explain was asked for.")
 
 

@@ -26,7 +26,7 @@ def routes(door: Door) -> APIRouter:
         summary="Recommend items",
         response_model=RecommendationOut,
         response_model_exclude_none=True,
-        responses=described(400, 413, 415, 422, 503),
+        responses=described(400, 410, 413, 415, 422, 503),
     )
     async def recommend(sent: RecommendationIn) -> Response:
         """Return the best items for a user, a history or a vector. An unknown user gets a sensible slate too."""
@@ -60,6 +60,7 @@ def _told(answer: Answer) -> dict[str, object]:
         "bundle": answer.bundle,
         "degraded": answer.degraded,
         "timing_ms": answer.timing_ms,
+        "cursor": answer.cursor,
     }
     if answer.explanation is not None:
         told["explanation"] = answer.explanation

@@ -33,6 +33,7 @@ def answer(slate: Slate, catalogue: Catalogue, *, explain: bool = False) -> Answ
         degraded=slate.degraded,
         timing_ms=dict(slate.timing_ms),
         explanation=tuple(_explained(slate, catalogue)) if explain else None,
+        cursor=slate.cursor,
     )
 
 

@@ -1,85 +1,101 @@
-"""The result cache: what was ranked for whom, under which versions. Knows nothing of stages."""
+"""The result cache: what was ranked for which question, under which versions. Bounded in bytes. Knows no stage."""
 
 from __future__ import annotations
 
-import struct
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import TypeAlias
-
-from cachebox import LRUCache
 
 from slatewise.domain.settings import CacheSettings
+from slatewise.ports.cache import CacheWatch, NobodyWatches
 from slatewise.ports.clock import Clock
-from slatewise.serving.canonical import canonical
-from slatewise.serving.recommender import Held
-from slatewise.serving.resolve import Resolution
+from slatewise.serving.held import Held, pack, unpack
 
-CacheKey: TypeAlias = tuple[str, str | None, int, int, bytes]
-"""Bundle, user, user version, catalogue version, and a digest of all else that shapes a slate."""
-
-
-def cache_key(bundle: str, rules: str, resolution: Resolution) -> CacheKey:
-    """Return the key under which a slate for *resolution* may be kept and found.
-
-    Everything comes from the resolution that the slate is computed from, so a slate cannot land under newer versions
-    than it reflects. The digest covers the settings' *rules* and the query's size, conditions, context, exclusions, and
-    the history or vector that it gives itself; not its instant, request id, deadline, or wish to be explained.
-    """
-    resolved = resolution.resolved
-    query, user = resolved.query, resolved.user
-    text = f"{rules}\n{query.size}\n{canonical(query.where)}\n{canonical(query.context)}".encode()
-    parts = [text, resolved.blocked.tobytes()]
-    if query.vector is not None and resolved.vector is not None:
-        parts += [b"vector", resolved.vector.tobytes()]
-    if query.history is not None:
-        history = user.history
-        parts += [b"history", history.row.tobytes(), history.action.tobytes(), history.at.tobytes()]
-        parts += [user.seen.tobytes()]
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        # With its length before it, no part can be mistaken for the end of another.
-        digest.update(struct.pack("<q", len(part)))
-        digest.update(part)
-    return bundle, query.user_id, user.version, resolution.catalogue_version, digest.digest()
+ENTRY_BYTES = 340
+"""What one entry costs beside its packed slate: key, edition, two numbers, their objects and the table's own links.
+Measured (`tests/serving/test_serving_cache_bytes.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    held: Held
+    edition: bytes
+    packed: bytes
     at: float
     stored_ms: float
 
+    @property
+    def size_bytes(self) -> int:
+        return ENTRY_BYTES + len(self.packed)
+
 
 class ResultCache:
-    """Keeps the latest used slates for a while. Thread-safe. Size 0 keeps nothing."""
+    """Keeps the latest used slates for a while, one per question. Thread-safe. ``max_bytes`` 0 keeps nothing.
 
-    def __init__(self, settings: CacheSettings, clock: Clock) -> None:
+    A slate under other versions than asked for is not found, but `latest` still has it, however old, for those who
+    would otherwise go without.
+    """
+
+    def __init__(self, settings: CacheSettings, clock: Clock, watch: CacheWatch | None = None) -> None:
         self._ttl_s = settings.ttl_s
+        self._max_bytes = settings.max_bytes
         self._clock = clock
-        self._entries: LRUCache[CacheKey, _Entry] | None = LRUCache(settings.size) if settings.size > 0 else None
+        self._watch = watch or NobodyWatches()
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return 0 if self._entries is None else len(self._entries)
+        return len(self._entries)
 
-    def find(self, key: CacheKey, at: float) -> Held | None:
-        """Return what is kept for *key*, unless it is too old or was made for an instant too far from *at*."""
-        if self._entries is None:
-            return None
-        entry = self._entries.get(key)
-        if entry is None:
+    @property
+    def size_bytes(self) -> int:
+        """What everything kept takes in memory, never above ``cache.max_bytes``."""
+        return self._bytes
+
+    def find(self, question: bytes, edition: bytes, at: float) -> Held | None:
+        """Return what is kept, unless of another edition, too old, or made for an instant too far from *at*."""
+        entry = self._used(question)
+        if entry is None or entry.edition != edition:
             return None
         age_ms = self._clock.elapsed_ms() - entry.stored_ms
         if age_ms > self._ttl_s * 1000.0 or not abs(at - entry.at) <= self._ttl_s:
             return None
-        return entry.held
+        return unpack(entry.packed)
 
-    def keep(self, key: CacheKey, at: float, held: Held) -> None:
-        """Keep a slate made for the instant *at*."""
-        if self._entries is not None:
-            self._entries[key] = _Entry(held, at, self._clock.elapsed_ms())
+    def latest(self, question: bytes) -> Held | None:
+        """Return what was kept last, under whatever versions."""
+        entry = self._used(question)
+        return None if entry is None else unpack(entry.packed)
+
+    def keep(self, question: bytes, edition: bytes, held: Held) -> None:
+        """Keep a slate, in the place of an older one; what was not used for longest makes room."""
+        # The encoder leaves a third more room behind its bytes than they take; a copy has none.
+        entry = _Entry(edition, memoryview(pack(held)).tobytes(), held.at, self._clock.elapsed_ms())
+        evicted = 0
+        with self._lock:
+            before = self._entries.pop(question, None)
+            self._bytes -= before.size_bytes if before is not None else 0
+            if entry.size_bytes <= self._max_bytes:
+                self._entries[question] = entry
+                self._bytes += entry.size_bytes
+            while self._bytes > self._max_bytes:
+                self._bytes -= self._entries.popitem(last=False)[1].size_bytes
+                evicted += 1
+            held_bytes, entries = self._bytes, len(self._entries)
+        if evicted:
+            self._watch.evicted(evicted)
+        self._watch.holds(held_bytes, entries)
 
     def clear(self) -> None:
         """Forget everything."""
-        if self._entries is not None:
+        with self._lock:
             self._entries.clear()
+            self._bytes = 0
+        self._watch.holds(0, 0)
+
+    def _used(self, question: bytes) -> _Entry | None:
+        with self._lock:
+            entry = self._entries.get(question)
+            if entry is not None:
+                self._entries.move_to_end(question)
+            return entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,34 +16,27 @@ from slatewise.domain.slate import Dropped, Evidence, Slate
 from slatewise.ports.clock import Clock
 from slatewise.ports.stages import Arrangement, Scored
 from slatewise.retrieval.merge import merge
+from slatewise.serving.held import Held
+from slatewise.serving.ladder import best_possible
+from slatewise.serving.question import line_key
 from slatewise.serving.resolve import QueryResolver, Resolution
-from slatewise.serving.stages import Stages, arrange, gather, rank, sieve
+from slatewise.serving.stages import Stages, arrange, as_ranked, gather, rank, sieve
 from slatewise.serving.trace import Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What is kept of a slate for later requests: what it showed and the best of its reserve, in ranked order."""
-
-    ranked: Candidates
-    version: int
 
 
 class Recommender:
     """Runs the stages of one bundle in order and applies their decisions. Thread-safe if the stages are.
 
     A part that fails or is out of time costs quality, not the answer, and is named in ``degraded``; only when every
-    source fails is there no answer (NotReady).
+    source fails, those of the last rung among them, is there no answer (NotReady).
     """
 
     def __init__(
         self, *, bundle: str, settings: Settings, resolver: QueryResolver, stages: Stages, clock: Clock
     ) -> None:
         self.bundle = bundle
-        self.rules = repr(
-            (settings.actions, settings.retrieval, settings.filtering, settings.ranking, settings.reranking)
-        )
-        """The settings that shape a slate, as one text: slates made under other rules are not interchangeable."""
+        self.key = line_key(bundle, settings)
+        """Slates of lines with another key are not interchangeable with this one's."""
         self._settings = settings
         self._resolver = resolver
         self._stages = stages
@@ -52,8 +45,7 @@ class Recommender:
     def recommend(self, query: Query) -> Slate:
         """Return a fresh slate. Raises InputError for a query that makes no sense, NotReady where no source answers."""
         trace = self.trace(query)
-        slate, _ = self.compute(self.resolve(query, trace), trace)
-        return slate
+        return best_possible(self, self.resolve(query, trace), trace, lambda: None)[0]
 
     def trace(self, query: Query) -> Trace:
         """Start the clock of one request."""
@@ -66,46 +58,100 @@ class Recommender:
             return self._resolver.resolve(query)
 
     def compute(self, resolution: Resolution, trace: Trace) -> tuple[Slate, Held]:
-        """Run every stage for a resolved query; return the slate and what `refill` needs to make it again."""
+        """Run every stage for a resolved query; return the slate and what `refill` needs to make it again.
+
+        Raises NotReady where retrieval fails as a whole, or has no time and nothing to show yet.
+        """
+        costs = self._stages.costs
         with trace.timed("user"):
             query = self._encoded(resolution.resolved, trace)
         with trace.timed("retrieval"):
-            offers = gather(self._stages.sources, query, trace)
+            offers = gather(self._stages.sources, query, trace, costs=costs, later_ms=self._stages.to_come_ms())
             if not offers:
-                raise NotReady("every retrieval source failed")
+                raise NotReady("every retrieval source failed or had no time")
             retrieved = merge(offers)
         with trace.timed("filtering"):
             kept, dropped = sieve(self._stages.filters, query, retrieved, trace)
         if len(kept) < query.query.size:
             retrieved, kept = self._topped_up(query, retrieved, kept, dropped, trace)
+            if not len(kept) and trace.is_spent:
+                raise NotReady("no time to retrieve more than was filtered")
         kept = self._limited(query, kept, dropped)
         with trace.timed("ranking"):
             ranked, scored, order = rank(self._stages, query, kept, trace)
         with trace.timed("reranking"):
-            arrangement = arrange(self._stages.reranker, query, ranked, trace)
+            arrangement = arrange(self._stages, query, ranked, trace)
+        costs.measured("filtering", trace.of("filtering"))
         slate = self._slate(resolution, retrieved, dropped, ranked, arrangement, trace)
         if query.query.explain:
             slate = replace(slate, evidence=_evidence(ranked, scored, order))
-        return slate, Held(ranked.take(self._worth_keeping(ranked, arrangement)), resolution.version)
+        worth = ranked.take(self._worth_keeping(ranked, arrangement))
+        return slate, Held(worth, resolution.version, self.bundle, query.query.at)
 
-    def refill(self, resolution: Resolution, held: Held, trace: Trace) -> Slate | None:
-        """Compose a slate from what was kept, under today's filters; None where too little is left of it."""
+    def refill(
+        self,
+        resolution: Resolution,
+        held: Held,
+        trace: Trace,
+        *,
+        is_page: bool = False,
+        is_last_resort: bool = False,
+    ) -> Slate | None:
+        """Compose a slate from what was kept, under today's filters; None where too little is left of it.
+
+        Too little is less than a slate where something was dropped; for a last resort, nothing at all; a page may even
+        be empty. What another bundle ranked is shown in its order: this one's vectors know nothing of it.
+        """
         query = resolution.resolved
         with trace.timed("filtering"):
             kept, dropped = sieve(self._stages.filters, query, held.ranked, trace)
-        if dropped and len(kept) < query.query.size:
+        enough = 0 if is_page else 1 if is_last_resort else query.query.size
+        if (dropped or is_last_resort) and len(kept) < enough:
             return None
+        if is_last_resort:
+            trace.note("slate", f"kept, of version {held.version}")
         with trace.timed("reranking"):
-            arrangement = arrange(self._stages.reranker, query, kept, trace)
-        slate = self._slate(resolution, held.ranked, dropped, kept, arrangement, trace)
-        return replace(slate, cached=True, version=held.version)
+            if held.bundle == self.bundle:
+                arrangement = arrange(self._stages, query, kept, trace)
+            else:
+                trace.note("reranking", f"ranked by bundle {held.bundle}, not live any more")
+                arrangement = as_ranked(kept, query.query.size)
+        return self._slate(resolution, held.ranked, dropped, kept, arrangement, trace, held)
+
+    def popular(self, resolution: Resolution, trace: Trace) -> Slate:
+        """Return what many touch, then whatever is available, in that order. Raises NotReady where all of it fails."""
+        query, size = resolution.resolved, resolution.resolved.query.size
+        offers: list[Candidates] = []
+        kept, dropped = Candidates.empty("popular"), list[Dropped]()
+        for source in self._stages.popular:
+            if len(kept) >= size:
+                break
+            with trace.timed("retrieval"):
+                before = merge(offers)
+                found = gather([source], query, trace, extra=size + len(before))
+                offers += found
+                added = merge(offers).take(np.arange(len(before), len(merge(offers))))
+            with trace.timed("filtering"):
+                more, out = sieve(self._stages.filters, query, added, trace)
+            kept = merge([kept, more]) if len(kept) else more
+            dropped += out
+        if not offers:
+            raise NotReady("no source answers, not even those that ask nothing of anybody")
+        trace.note("slate", "popular")
+        return self._slate(resolution, merge(offers), dropped, kept, as_ranked(kept, size), trace)
 
     def _encoded(self, query: Resolved, trace: Trace) -> Resolved:
+        costs, start_ms = self._stages.costs, trace.spent_ms
+        if not costs.allow("user/tower", trace.left_ms, later_ms=self._stages.to_come_ms()):
+            trace.skipped("user/tower")
+            return query
         try:
             return self._resolver.encoded(query)
         except Exception as error:  # noqa: BLE001  a tower is a plug-in: the other sources need no vector
             trace.failed("user/tower", error)
             return query
+        finally:
+            costs.measured("user/tower", trace.spent_ms - start_ms)
 
     def _topped_up(
         self, query: Resolved, retrieved: Candidates, kept: Candidates, dropped: list[Dropped], trace: Trace
@@ -119,7 +165,9 @@ class Recommender:
                 trace.skipped("retrieval")
                 break
             with trace.timed("retrieval"):
-                deeper = merge([retrieved, *gather(sources, query, trace, extra=size + len(retrieved))])
+                extra, costs, later_ms = size + len(retrieved), self._stages.costs, self._stages.to_come_ms()
+                more_offers = gather(sources, query, trace, extra, costs=costs, later_ms=later_ms)
+                deeper = merge([retrieved, *more_offers])
                 added = deeper.take(np.arange(len(retrieved), len(deeper)))
                 retrieved = deeper
             with trace.timed("filtering"):
@@ -153,6 +201,7 @@ class Recommender:
         ranked: Candidates,
         arrangement: Arrangement,
         trace: Trace,
+        held: Held | None = None,
     ) -> Slate:
         query = resolution.resolved.query
         if query.min_version is not None and resolution.version < query.min_version:
@@ -161,8 +210,9 @@ class Recommender:
         rest[arrangement.position] = False
         return Slate(
             request_id=query.request_id,
-            bundle=self.bundle,
-            version=resolution.version,
+            bundle=self.bundle if held is None else held.bundle,
+            version=resolution.version if held is None else held.version,
+            cached=held is not None,
             shown=ranked.take(arrangement.position),
             reserve=ranked.take(np.flatnonzero(rest)),
             dropped=tuple(dropped),
@@ -172,6 +222,7 @@ class Recommender:
             reasons=arrangement.reason,
             propensity=arrangement.propensity,
             explored_from=arrangement.explored_from,
+            rung=trace.rung,
         )
 
 

@@ -15,6 +15,7 @@ from slatewise.domain.query import Resolved
 from slatewise.domain.slate import Dropped
 from slatewise.ports.stages import Arrangement, Filter, Reranker, Scored, Scorer, Source
 from slatewise.retrieval.merge import within_quota
+from slatewise.serving.costs import Costs
 from slatewise.serving.trace import Trace
 
 
@@ -24,7 +25,9 @@ class Stages:
 
     ``fallback`` sources are asked only where the others, asked for more, still leave a slate short.
     ``quick`` scores, where there is one, once fewer than ``quick_below_ms`` are left before the deadline.
-    ``plain`` scores where ``scorer`` fails or there is no time for it; it must not fail.
+    ``plain`` scores where those fail or there is no time for them; it must not fail.
+    ``popular`` sources know nothing of the user; they are asked where retrieval has no time or fails as a whole.
+    ``costs`` learns what each component takes, and so how much of a deadline to keep for what is still to come.
     """
 
     sources: Sequence[Source]
@@ -35,17 +38,34 @@ class Stages:
     fallback: Sequence[Source] = field(default=())
     quick: Scorer | None = None
     quick_below_ms: float = 0.0
+    popular: Sequence[Source] = field(default=())
+    costs: Costs = field(default_factory=Costs)
+
+    def to_come_ms(self) -> float:
+        """Return what the stages after retrieval are expected to take at their cheapest, filters and rules included."""
+        ranking = 0.0 if self.quick is None else self.costs.of("ranking/small")
+        return self.costs.of("filtering") + ranking + self.costs.of("reranking")
 
 
-def gather(sources: Sequence[Source], query: Resolved, trace: Trace, extra: int = 0) -> list[Candidates]:
+def gather(
+    sources: Sequence[Source],
+    query: Resolved,
+    trace: Trace,
+    extra: int = 0,
+    *,
+    costs: Costs | None = None,
+    later_ms: float = 0.0,
+) -> list[Candidates]:
     """Ask sources one after another, for *extra* more than their limits; return the offers of those that answer.
 
-    A source may fail alone. Once the deadline has passed and there is something to show, the others are skipped.
+    A source may fail alone. With *costs*, one that would not leave *later_ms* before the deadline is skipped; without,
+    all are asked whatever the time.
     """
     offers: list[Candidates] = []
     for source in sources:
         component = f"retrieval/{source.name}"
-        if trace.is_spent and any(len(offer) for offer in offers):
+        start_ms = trace.spent_ms
+        if costs is not None and not costs.allow(component, trace.left_ms, later_ms=later_ms):
             trace.skipped(component)
             continue
         try:
@@ -56,6 +76,8 @@ def gather(sources: Sequence[Source], query: Resolved, trace: Trace, extra: int 
             offers.append(within_quota(offer, query.blocked, limit))
         except Exception as error:  # noqa: BLE001  a source is a plug-in: one may fail alone
             trace.failed(component, error)
+        if costs is not None:
+            costs.measured(component, trace.spent_ms - start_ms)
     return offers
 
 
@@ -92,40 +114,62 @@ def rank(stages: Stages, query: Resolved, candidates: Candidates, trace: Trace) 
 
 
 def _scored(stages: Stages, query: Resolved, candidates: Candidates, trace: Trace) -> Scored:
-    if trace.is_spent:
+    """Return the decision of the best scorer that there is time for and that does not fail."""
+    quick = stages.quick if stages.quick is not stages.scorer else None
+    later_ms = stages.costs.of("reranking")
+    is_short = quick is not None and trace.left_ms < stages.quick_below_ms
+    has_time = not is_short and stages.costs.allow("ranking", trace.left_ms, later_ms=later_ms)
+    if has_time:
+        scored = _tried(stages.scorer, "ranking", stages.costs, query, candidates, trace)
+        if scored is not None:
+            return scored
+    if quick is not None and stages.costs.allow("ranking/small", trace.left_ms, later_ms=later_ms):
+        scored = _tried(quick, "ranking/small", stages.costs, query, candidates, trace)
+        if scored is not None:
+            trace.note("ranking", "small ranker" if has_time else "small ranker, little time left")
+            trace.fell_to("small")
+            return scored
+    elif not has_time:
         trace.skipped("ranking")
-        return stages.plain.score(query, candidates)
-    scorer = stages.scorer
-    if stages.quick is not None and stages.quick is not scorer and trace.left_ms < stages.quick_below_ms:
-        scorer = stages.quick
-        trace.note("ranking", "small ranker, little time left")
+    trace.fell_to("retrieval")
+    return stages.plain.score(query, candidates)
+
+
+def _tried(
+    scorer: Scorer, cost: str, costs: Costs, query: Resolved, candidates: Candidates, trace: Trace
+) -> Scored | None:
+    start_ms = trace.spent_ms
     try:
         scored = scorer.score(query, candidates)
         if scored.score.shape != candidates.row.shape:
             raise StageFailed("ranking", scorer.name, "not one score per candidate")
         return scored
-    except Exception as error:  # noqa: BLE001  a scorer is a plug-in: without it, the order of retrieval stands
+    except Exception as error:  # noqa: BLE001  a scorer is a plug-in: without it, the next one ranks
         trace.failed(f"ranking/{scorer.name}", error)
-        return stages.plain.score(query, candidates)
+        return None
+    finally:
+        costs.measured(cost, trace.spent_ms - start_ms)
 
 
-def arrange(reranker: Reranker, query: Resolved, ranked: Candidates, trace: Trace) -> Arrangement:
+def arrange(stages: Stages, query: Resolved, ranked: Candidates, trace: Trace) -> Arrangement:
     """Return the reranker's decision, or the ranked order where it fails or there is no time for it."""
-    size = query.query.size
-    if trace.is_spent:
+    size, reranker, start_ms = query.query.size, stages.reranker, trace.spent_ms
+    if not stages.costs.allow("reranking", trace.left_ms):
         trace.skipped("reranking")
-        return _as_ranked(ranked, size)
+        return as_ranked(ranked, size)
     try:
         arrangement = reranker.arrange(query, ranked, size)
         if not _is_sound(arrangement, len(ranked), size):
             raise StageFailed("reranking", reranker.name, "places that are not distinct positions, or no propensities")
+        stages.costs.measured("reranking", trace.spent_ms - start_ms)
         return arrangement
     except Exception as error:  # noqa: BLE001  a reranker is a plug-in: without it, the ranked order stands
         trace.failed(f"reranking/{reranker.name}", error)
-        return _as_ranked(ranked, size)
+        return as_ranked(ranked, size)
 
 
-def _as_ranked(ranked: Candidates, size: int) -> Arrangement:
+def as_ranked(ranked: Candidates, size: int) -> Arrangement:
+    """Return the first *size* in the order they stand in."""
     shown = min(size, len(ranked))
     return Arrangement(np.arange(shown), ("ranked",) * shown, np.ones(shown, np.float32))
 

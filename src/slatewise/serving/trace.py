@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from slatewise.domain.errors import SlatewiseError
+from slatewise.domain.slate import RUNGS, Rung
 from slatewise.ports.clock import Clock
 
 log = logging.getLogger("slatewise.serving")
@@ -21,6 +22,7 @@ class Trace:
         self._deadline_ms = deadline_ms
         self._timing: dict[str, float] = {}
         self._degraded: list[str] = []
+        self.rung: Rung = "full"
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -31,15 +33,28 @@ class Trace:
         finally:
             self._timing[stage] = self._timing.get(stage, 0.0) + self._clock.elapsed_ms() - start
 
+    def of(self, stage: str) -> float:
+        """Return the milliseconds that the stage took so far."""
+        return self._timing.get(stage, 0.0)
+
+    @property
+    def spent_ms(self) -> float:
+        """Milliseconds since the request began."""
+        return self._clock.elapsed_ms() - self._start
+
     @property
     def is_spent(self) -> bool:
         """Whether the deadline has passed."""
-        return self._clock.elapsed_ms() - self._start >= self._deadline_ms
+        return self.spent_ms >= self._deadline_ms
 
     @property
     def left_ms(self) -> float:
         """Milliseconds until the deadline, negative once it has passed."""
-        return self._deadline_ms - (self._clock.elapsed_ms() - self._start)
+        return self._deadline_ms - self.spent_ms
+
+    def fell_to(self, rung: Rung) -> None:
+        """Note how far down the ladder the slate is made; nobody climbs back."""
+        self.rung = max(self.rung, rung, key=RUNGS.index)
 
     def skipped(self, component: str) -> None:
         """Note a component that the deadline left no time for."""

@@ -86,6 +86,7 @@ def read_user(
             history=history,
             seen=seen,
             attributes=change.attributes if change else {},
+            since=removed + 1 if removed else 0,
         ),
         change,
     )

@@ -7,7 +7,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from slatewise.domain.events import Receipt
 from slatewise.domain.query import Query
-from slatewise.domain.slate import Slate
+from slatewise.domain.slate import RUNGS, Slate
+from slatewise.telemetry.cache_metrics import CacheMetrics
 
 _REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0)
 _STAGE_S = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
@@ -33,7 +34,17 @@ class Metrics:
         self._slates = Counter("slatewise_slates_served", "Slates served", ["cached"], registry=own)
         self._hits = Counter("slatewise_cache_hits", "Slates served from the result cache", registry=own)
         self._misses = Counter("slatewise_cache_misses", "Slates that had to be computed", registry=own)
-        self._degraded = Counter("slatewise_degraded", "Slates served without a component", ["component"], registry=own)
+        self._pages = Counter("slatewise_pages", "Pages after the first, composed from a cursor", registry=own)
+        self._degraded = Counter(
+            "slatewise_degraded",
+            "Slates served without a component; reason: deadline, where there was no time for it, or other",
+            ["component", "reason"],
+            registry=own,
+        )
+        rungs = Counter("slatewise_rungs", "Slates by the rung of the ladder they were made on", ["rung"], registry=own)
+        # Found by label once: each slate counts.
+        self._rungs = {rung: rungs.labels(rung) for rung in RUNGS}
+        self.cache = CacheMetrics(own)
         self._accepted = Counter("slatewise_events_accepted", "Events stored", registry=own)
         self._duplicates = Counter("slatewise_events_duplicate", "Events known already", registry=own)
         self._fresh_s = Histogram(
@@ -63,11 +74,16 @@ class Metrics:
     def served(self, query: Query, slate: Slate) -> None:
         """Count one slate, its stage timings and what it went without."""
         self._slates.labels("true" if slate.cached else "false").inc()
-        (self._hits if slate.cached else self._misses).inc()
+        if slate.page:
+            self._pages.inc()
+        else:
+            # A slate under older versions is no hit: it was shown for want of a better one.
+            (self._hits if slate.cached and slate.rung != "cached" else self._misses).inc()
         for stage, ms in slate.timing_ms.items():
             self._stage_s.labels(stage).observe(ms / 1000.0)
-        for component in {entry.partition(":")[0].strip() for entry in slate.degraded}:
-            self._degraded.labels(component).inc()
+        self._rungs[slate.rung].inc()
+        for component, reason in {_labels(entry) for entry in slate.degraded}:
+            self._degraded.labels(component, reason).inc()
 
     def recorded(self, receipt: Receipt) -> None:
         """Count one append."""
@@ -105,3 +121,10 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format, see `exposition_type`."""
         return generate_latest(self.registry)
+
+
+def _labels(entry: str) -> tuple[str, str]:
+    """Return component and kind of reason of one ``degraded`` entry; its text is no label, for it may be anything."""
+    component, _, reason = entry.partition(":")
+    is_late = reason.strip() == "deadline" or reason.endswith("little time left")
+    return component.strip(), "deadline" if is_late else "other"

@@ -17,6 +17,10 @@ class Folders:
         return self.home / "log.sqlite"
 
     @property
+    def secret(self) -> Path:
+        return self.home / "secret"
+
+    @property
     def bundles(self) -> Path:
         return self.home / "bundles"
 

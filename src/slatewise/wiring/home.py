@@ -33,8 +33,6 @@ from slatewise.evaluation.reranking_cost import RerankingCosts
 from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Clock, Observer
 from slatewise.serving.answer import answer
-from slatewise.serving.cache import ResultCache
-from slatewise.serving.cached import CachedRecommender
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.users import LiveUsers
@@ -43,6 +41,7 @@ from slatewise.telemetry.impressions import ImpressionLog
 from slatewise.telemetry.metrics import Metrics
 from slatewise.training.progress import Progress, Silent
 from slatewise.training.tune import Tuned, tune
+from slatewise.wiring.answering import Answering
 from slatewise.wiring.engine import Engine
 from slatewise.wiring.evaluate_job import evaluate_bundle
 from slatewise.wiring.folders import Folders
@@ -105,12 +104,10 @@ class Home:
             rng,
             self.metrics.index_recall,
         )
-        self._recommender = CachedRecommender(
-            settings=self.settings,
-            live=lambda: self._engine.current().recommender,
-            cache=ResultCache(self.settings.cache, self.clock),
-            wait=lambda version, limit_ms: self._ingest.wait_for(version, limit_ms / 1000),
-        )
+        self._answering = Answering(
+            self.settings, self.folders, lambda: self._engine.current().recommender, self._ingest.wait_for,
+            self.clock, self.metrics.cache,
+        )  # fmt: skip
         self._impressions = ImpressionLog(
             self._log.append,
             lambda slate: tuple(self.catalogue.ids(slate.shown.row)),
@@ -118,7 +115,7 @@ class Home:
             self.settings.telemetry,
             self.metrics,
         )
-        self._observers: list[Observer] = [self.metrics, self._impressions]
+        self._observers: list[Observer] = [self.metrics, self._impressions, *self._answering.spans]
         self._closed = False
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -298,10 +295,12 @@ class Home:
         min_version: int | None = None,
         deadline_ms: float | None = None,
         explain: bool = False,
+        cursor: str | None = None,
     ) -> Answer:
         """Return the ranked items for a user, for a given history, or for nobody in particular.
 
-        Raises InputError for a query that makes no sense, NotReady without a live bundle.
+        With the *cursor* of an answer to the same query, the items behind those that one showed. Raises InputError for
+        a query that makes no sense, Expired for a cursor that is too old, NotReady without a live bundle.
         """
         past = None
         if history is not None:
@@ -318,6 +317,7 @@ class Home:
             min_version=min_version,
             deadline_ms=deadline_ms,
             explain=explain,
+            cursor=cursor,
         )
         return self.answer(query)
 
@@ -329,7 +329,7 @@ class Home:
     def slate(self, query: Query) -> Slate:
         """Return the slate behind an answer, in rows: for tools in this process."""
         self._ingest.catch_up()
-        slate = self._recommender.recommend(query)
+        slate = self._answering.recommend(query)
         for observer in self._observers:
             observer.served(query, slate)
         return slate
@@ -393,6 +393,7 @@ class Home:
         if not self._closed:
             self._closed = True
             self._impressions.close()
+            self._answering.close()
             self._log.close()
 
     def __enter__(self) -> Home:

@@ -26,6 +26,7 @@ from slatewise.retrieval.any_available import AnyAvailableSource
 from slatewise.retrieval.blended import Blend
 from slatewise.retrieval.line_up import line_up
 from slatewise.retrieval.pinned import PinnedSource
+from slatewise.retrieval.trending import TrendingSource
 from slatewise.serving.live import LiveBundle
 from slatewise.serving.recommender import Recommender
 from slatewise.serving.resolve import QueryResolver
@@ -71,6 +72,7 @@ def build_line(
         plain=plain,
         reranker=SlateReranker(settings.reranking, catalogue, live.vectors, rng, look_ahead=settings.serving.reserve),
         fallback=[AnyAvailableSource(catalogue)] if only is None else [],
+        popular=_popular(live, settings, catalogue) if only is None else [],
     )
     resolver = QueryResolver(
         settings=settings,
@@ -91,6 +93,11 @@ def _sources(live: LiveBundle, settings: Settings, catalogue: Catalogue, index: 
     if settings.reranking.pins:
         sources.insert(0, PinnedSource(catalogue, settings.reranking.pins))
     return sources
+
+
+def _popular(live: LiveBundle, settings: Settings, catalogue: Catalogue) -> list[Source]:
+    """Return the sources that need neither index nor model."""
+    return [TrendingSource(live.state, settings.retrieval.trending), AnyAvailableSource(catalogue)]
 
 
 def _scorers(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: Scorer) -> tuple[Scorer, Scorer | None]:

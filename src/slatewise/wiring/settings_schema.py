@@ -6,11 +6,15 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from slatewise.domain.settings import DEFAULT_ACTIONS, ActionSettings, Settings
 
 ACTIONS = "actions"
+
+SUCCESSORS = MappingProxyType({"cache.size": "cache.max_bytes, which counts bytes, not slates"})
+"""What took the place of settings that earlier releases had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,12 @@ def leaf_of(name: str) -> str:
 
 
 def nearest(name: str, actions: Iterable[str]) -> str:
-    """Return the known name that looks most like *name*; a word shared at the end counts more than nothing."""
+    """Return what took the place of *name*, else the known name that looks most like it.
+
+    A word shared at the end counts more than nothing.
+    """
+    if name in SUCCESSORS:
+        return SUCCESSORS[name]
     known = [*all_specs(actions), *sections(), ACTIONS]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:

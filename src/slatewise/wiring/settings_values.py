@@ -33,6 +33,8 @@ ABOVE_ZERO = frozenset(
         "index.recall",
         "ranking.limit",
         "serving.max_size",
+        "cache.timeout_ms",
+        "serving.cursor_ttl_s",
         "serving.deadline_ms",
         "training.dim",
         "training.history_length",

@@ -1,0 +1,79 @@
+"""Builds what stands before the live READ line, and what learns of its answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import blake2b
+
+from slatewise.domain.settings import Settings
+from slatewise.ports.cache import CacheWatch
+from slatewise.ports.clock import Clock
+from slatewise.serving.breaker import Breaker
+from slatewise.serving.cache import ResultCache
+from slatewise.serving.cached import CachedRecommender
+from slatewise.serving.cursors import Cursors
+from slatewise.serving.question import Questions
+from slatewise.serving.recommender import Recommender
+from slatewise.serving.shared import SharedSlates
+from slatewise.storage.redis_tier import RedisTier
+from slatewise.telemetry.spans import Spans
+from slatewise.wiring.folders import Folders
+from slatewise.wiring.secret import home_secret
+
+
+class Answering:
+    """The recommender of one HOME with cache, pages and shared tier; and the spans of its answers, if wanted."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folders: Folders,
+        live: Callable[[], Recommender],
+        wait: Callable[[int, float], object],
+        clock: Clock,
+        watch: CacheWatch,
+    ) -> None:
+        """Open. *wait* blocks until the views reflect a version or so many seconds have passed.
+
+        Raises ConfigError, StorageError.
+        """
+        secret = home_secret(folders.secret)
+        self.spans = [Spans(clock)] if settings.telemetry.traces == "otlp" else []
+        self._shared = _shared(settings, folders, secret, clock, watch)
+        self.recommend = CachedRecommender(
+            settings=settings,
+            live=live,
+            cache=ResultCache(settings.cache, clock, watch),
+            wait=lambda version, limit_ms: wait(version, limit_ms / 1000),
+            questions=Questions(secret),
+            cursors=Cursors(secret, clock, settings.serving.cursor_ttl_s),
+            shared=self._shared,
+            watch=watch,
+        ).recommend
+
+    def close(self) -> None:
+        """Let go of connections, and send the spans that wait."""
+        if self._shared is not None:
+            self._shared.close()
+        for spans in self.spans:
+            spans.close()
+
+
+def _shared(
+    settings: Settings, folders: Folders, secret: bytes, clock: Clock, watch: CacheWatch
+) -> SharedSlates | None:
+    cache = settings.cache
+    if not cache.url or not cache.max_bytes:
+        return None
+    tier = RedisTier(cache.url, cache.timeout_ms, log_identity(folders, secret))
+    return SharedSlates(tier, secret, cache.ttl_s, Breaker(clock), watch)
+
+
+def log_identity(folders: Folders, secret: bytes) -> bytes:
+    """Return 8 bytes that tell this HOME's log from every other, its own copies among them.
+
+    Rows and versions mean something within one log alone, and a copied HOME takes the secret along.
+    """
+    file = os.stat(folders.log if folders.log.exists() else folders.secret)
+    return blake2b(f"{file.st_dev} {file.st_ino}".encode(), digest_size=8, key=secret).digest()
