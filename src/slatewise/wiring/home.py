@@ -33,8 +33,6 @@ from slatewise.evaluation.reranking_cost import RerankingCosts
 from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Clock, Observer
 from slatewise.serving.answer import answer
-from slatewise.serving.cache import ResultCache
-from slatewise.serving.cached import CachedRecommender
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.users import LiveUsers
@@ -48,6 +46,7 @@ from slatewise.wiring.evaluate_job import evaluate_bundle
 from slatewise.wiring.folders import Folders
 from slatewise.wiring.import_job import ImportReport, Source, import_source
 from slatewise.wiring.judged import Split
+from slatewise.wiring.recommending import recommending
 from slatewise.wiring.reranking_job import logged_places, price_reranking
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
 from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely
@@ -103,11 +102,13 @@ class Home:
             rng,
             self.metrics.index_recall,
         )
-        self._recommender = CachedRecommender(
-            settings=self.settings,
-            live=lambda: self._engine.current().recommender,
-            cache=ResultCache(self.settings.cache, self.clock),
-            wait=lambda version, limit_ms: self._ingest.wait_for(version, limit_ms / 1000),
+        self._recommend = recommending(
+            self.settings,
+            lambda: self._engine.current().recommender,
+            self._users,
+            self.catalogue,
+            self._ingest,
+            self.clock,
         )
         self._impressions = ImpressionLog(
             self._log.append,
@@ -328,7 +329,7 @@ class Home:
     def slate(self, query: Query) -> Slate:
         """Return the slate behind an answer, in rows: for tools in this process."""
         self._ingest.catch_up()
-        slate = self._recommender.recommend(query)
+        slate = self._recommend(query)
         for observer in self._observers:
             observer.served(query, slate)
         return slate
