@@ -20,7 +20,10 @@ from slatewise.http import (
 )
 from slatewise.http.door import Door
 from slatewise.http.home_api import HomeApi
+from slatewise.http.hot import HotPath
+from slatewise.http.logs import Logs, RequestLog
 from slatewise.http.middleware import BoundedBody, ExactPaths, Measured
+from slatewise.http.overload import Admission, Overload, processors
 from slatewise.http.responses import Problem
 from slatewise.ports.clock import Clock
 from slatewise.telemetry.metrics import Metrics
@@ -45,15 +48,21 @@ class Api(FastAPI):
 def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
     """Return the application that serves *home*, which it closes when the server stops.
 
-    The application keeps no state of its own, so several may serve one home.
+    The application keeps no state of its own but its queues, so several may serve one home; ``state.overload`` is for
+    a server that can refuse sooner than an application.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        logs = Logs(home.settings.http)
+        logs.begin()
         yield
-        await door.write(home.close)
+        await door.operate(home.close)
+        overload.stop()
+        logs.end()
 
-    door = Door(home, metrics, clock)
+    overload = Overload(home.settings, processors(), metrics, clock)
+    door = Door(home, metrics, clock, overload)
     app = Api(
         title="Slatewise",
         version=__version__,
@@ -70,11 +79,15 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
             "auto_configure": False,
         },
         middleware=[
-            Middleware(Measured, metrics=metrics, clock=clock),
+            # From the outside in.
+            Middleware(Measured, metrics=metrics, clock=clock, log=RequestLog(home.settings.http)),
+            Middleware(Admission, overload=overload),
             Middleware(ExactPaths),
             Middleware(BoundedBody, limit=home.settings.http.max_body_bytes),
+            Middleware(HotPath, door=door),
         ],
     )
+    app.state.overload = overload
     errors.install(app)
     for room in ROOMS:
         app.include_router(room.routes(door))
