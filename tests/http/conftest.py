@@ -202,6 +202,7 @@ def open_door(portal: Any) -> Iterator[Callable[[MemoryHome], Caller]]:
 
         def opened(home: MemoryHome) -> Caller:
             caller = Caller(create_app(home, Metrics(), SystemClock()), portal)
+            stack.callback(caller.app.state.overload.stop)
             stack.callback(portal.call, caller.client.aclose)
             return caller
 

@@ -11,6 +11,10 @@ from slatewise.telemetry.clock import SystemClock
 from slatewise.telemetry.metrics import Metrics
 
 DECLARED = {
+    "slatewise_queue_depth": "gauge",
+    "slatewise_concurrency_limit": "gauge",
+    "slatewise_queue_seconds": "histogram",
+    "slatewise_rejected_total": "counter",
     "slatewise_requests_total": "counter",
     "slatewise_request_seconds": "histogram",
     "slatewise_stage_seconds": "histogram",

@@ -211,6 +211,19 @@ class HttpSettings:
     )
     rate: float = setting(0.0, "requests a second that each key may send to each worker; 0: no limit")
     burst: int = setting(0, "requests that a key may send at once after a pause; 0: two seconds' worth")
+    max_concurrency: int = setting(0, "slates computed at once; 0: as many as processors, two at least")
+    queue: int = setting(
+        1000, "requests of one class that may wait at most; fewer where they would not be answered in time"
+    )
+    queue_share: float = setting(
+        0.25,
+        "of serving.deadline_ms: what a request may wait while more is asked than can be done; a burst, twice that",
+    )
+    log: Literal["text", "json"] = setting("text", "how log lines are written; json: one object a line, on stderr")
+    access_log: bool = setting(
+        False, "write a line per request: route, status, time, request id, and the user as a keyed hash"
+    )
+    log_key: str = setting("", "key of the hashes of users in the access log; empty: another one at each start")
 
 
 @dataclass(frozen=True, slots=True)

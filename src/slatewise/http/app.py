@@ -23,7 +23,10 @@ from slatewise.http.door import Door
 from slatewise.http.exposure import guard
 from slatewise.http.gate import Gate
 from slatewise.http.home_api import HomeApi
+from slatewise.http.hot import HotPath
+from slatewise.http.logs import Logs, RequestLog
 from slatewise.http.middleware import BoundedBody, ExactPaths, Measured
+from slatewise.http.overload import Admission, Overload, processors
 from slatewise.http.responses import Problem
 from slatewise.http.scopes import RouteTable
 from slatewise.http.security import declare
@@ -52,15 +55,21 @@ class Api(FastAPI):
 def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
     """Return the application that serves *home*, which it closes when the server stops.
 
-    The application keeps no state of its own, so several may serve one home.
+    The application keeps no state of its own but its queues, so several may serve one home; ``state.overload`` is for
+    a server that can refuse sooner than an application.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        logs = Logs(home.settings.http)
+        logs.begin()
         yield
-        await door.write(home.close)
+        await door.operate(home.close)
+        overload.stop()
+        logs.end()
 
-    door = Door(home, metrics, clock)
+    overload = Overload(home.settings, processors(), metrics, clock)
+    door = Door(home, metrics, clock, overload)
     app = Api(
         title="Slatewise",
         version=__version__,
@@ -78,17 +87,21 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
             "auto_configure": False,
         },
         middleware=[
+            # From the outside in; `Gate`, `Admission` and `Measured` are put around these below.
             Middleware(ExactPaths),
             Middleware(BoundedBody, limit=home.settings.http.max_body_bytes),
             Middleware(StrictJson),
+            Middleware(HotPath, door=door),
         ],
     )
+    app.state.overload = overload
     errors.install(app)
     for room in ROOMS:
         app.include_router(room.routes(door))
     app.include_router(routes_docs.routes())
     # Outside the others, once every route is there to be judged; whatever it refuses is measured all the same.
     app.add_middleware(Gate, table=RouteTable(app.routes), keys=home.keys, settings=home.settings.http, clock=clock)
-    app.add_middleware(Measured, metrics=metrics, clock=clock)
+    app.add_middleware(Admission, overload=overload)
+    app.add_middleware(Measured, metrics=metrics, clock=clock, log=RequestLog(home.settings.http))
     guard(app, home.keys, home.settings.http)
     return app

@@ -22,6 +22,9 @@ from slatewise.http.encoding import json_bytes
 
 _log = logging.getLogger(__name__)
 
+UNMATCHED = "unmatched"
+"""Route label of requests that met no route: their paths may be anything, and labels must be few."""
+
 PROBLEM_TYPE = "application/problem+json"
 
 RETRY_AFTER_S = 1
@@ -108,6 +111,17 @@ def problem(
     return Response(json_bytes(document), kind.status, {**retry, **(headers or {})}, PROBLEM_TYPE)
 
 
+def overloaded_document() -> dict[str, object]:
+    """Return the problem document of any request that is refused unread."""
+    kind = TABLE[errors.Overloaded]
+    return {
+        "type": f"urn:slatewise:problem:{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": "more is asked for than can be answered in time",
+    }
+
+
 def too_large(scope: Scope, limit: int) -> Response:
     """Return the problem of a body above *limit* bytes."""
     kind = Kind(413, "too-large", "The request body is too large")
@@ -151,14 +165,20 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 async def _on_slatewise(request: Request, error: Exception) -> Response:
+    return answered(request.scope, error)
+
+
+def answered(scope: Scope, error: Exception) -> Response:
+    """Return the problem document of one of our own errors."""
     kind = next(TABLE[base] for base in type(error).__mro__ if base in TABLE)
     fields = []
     if isinstance(error, errors.InputError):
         fields = [{"field": error.field, "message": f"expected {error.expected}"}]
     if kind.status >= 500 and kind.detail:
-        _log.error("%s %s failed", request.method, _instance(request.scope), exc_info=error)
+        # The route and not the path: paths hold ids.
+        _log.error("%s %s failed", scope["method"], route_of(scope), exc_info=error)
     detail = _FOLDERS.sub("", str(error)) if isinstance(error, _OF_FILES) else str(error)
-    return problem(request.scope, kind, detail, fields)
+    return problem(scope, kind, detail, fields)
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
@@ -202,6 +222,11 @@ def _path(location: Sequence[int | str]) -> str:
     parts = [part for part in location if not str(part).startswith("<")]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts[1:] or parts)
     return path.removeprefix(".")[:PATH_SHOWN]
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the route that a request met."""
+    return str(getattr(scope.get("route"), "path_format", UNMATCHED))
 
 
 def _instance(scope: Scope) -> str:

@@ -27,7 +27,8 @@ def wrong(expected: str) -> PydanticCustomError:
     return PydanticCustomError("slatewise", "expected {expected}", {"expected": expected})
 
 
-def _decoded(raw: str) -> str:
+def decoded(raw: str) -> str:
+    """Return the id that stands percent-encoded in a path. Raises ValueError for what can be none."""
     try:
         text = unquote(raw, errors="strict")
     except UnicodeDecodeError:
@@ -137,7 +138,7 @@ Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 
 Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
 
-PathId = Annotated[str, AfterValidator(_decoded)]
+PathId = Annotated[str, AfterValidator(decoded)]
 """An id in a path, percent-encoded; slashes may stand as they are."""
 
 Seconds = Annotated[

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slatewise.domain.settings import HttpSettings
 from slatewise.http.errors import Kind, not_offered, nothing_here, problem
-from slatewise.http.middleware import exact_path
+from slatewise.http.messages import exact_path
 from slatewise.http.rate import Rates
 from slatewise.http.scopes import OPEN, Matched, RouteTable, Unmatched
 from slatewise.ports.clock import Clock

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slatewise.http.errors import too_large
+from slatewise.http.errors import route_of, too_large
+from slatewise.http.logs import REQUEST_ID, RequestLog
+from slatewise.http.messages import exact_path, replayed
 from slatewise.ports.clock import Clock
 from slatewise.telemetry.metrics import Metrics
-
-UNMATCHED = "unmatched"
-"""Route label of requests that met no route: their paths may be anything, and labels must be few."""
 
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
 
 
 class Measured:
-    """Counts and times every request by its route's template."""
+    """Counts and times every request by its route's template, and logs it so where asked to."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, clock: Clock) -> None:
-        self._app, self._metrics, self._clock = app, metrics, clock
+    def __init__(self, app: ASGIApp, metrics: Metrics, clock: Clock, log: RequestLog) -> None:
+        self._app, self._metrics, self._clock, self._log = app, metrics, clock, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         # Whoever raises through us is answered with this by the error handler outside.
         status = 500
+        log = self._log if self._log.is_asked else None
+        if log is not None:
+            log.begin()
 
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if log is not None:
+                    message["headers"] = [*message.get("headers", ()), (REQUEST_ID, log.id().encode())]
             await send(message)
 
         begun = self._clock.elapsed_ms()
         try:
             await self._app(scope, receive, watch)
         finally:
-            route = getattr(scope.get("route"), "path_format", UNMATCHED)
+            route = route_of(scope)
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.request(route, method, status, (self._clock.elapsed_ms() - begun) / 1000.0)
+            ms = self._clock.elapsed_ms() - begun
+            self._metrics.request(route, method, status, ms / 1000.0)
+            if log is not None:
+                log.end(method, route, status, ms)
 
 
 class ExactPaths:
@@ -71,8 +75,8 @@ class BoundedBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal():
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if declared.isdigit():
             # Nobody sends more than was declared: the server cuts it off there.
             fits = len(declared) <= 15 and int(declared) <= self._limit
             return await (self._app if fits else too_large(scope, self._limit))(scope, receive, send)
@@ -87,23 +91,3 @@ class BoundedBody:
                 return await too_large(scope, self._limit)(scope, receive, send)
             more = message.get("more_body", False)
         await self._app(scope, replayed(bytes(body), receive), send)
-
-
-def exact_path(scope: Scope) -> str:
-    """Return the path as it was sent, percent-encoded: routes are matched on nothing else."""
-    raw: bytes | None = scope.get("raw_path")
-    return raw.decode("latin-1") if raw else quote(scope["path"])
-
-
-def replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a channel that gives *body* once, then what follows it."""
-    given = False
-
-    async def once() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return once

@@ -21,7 +21,7 @@ def routes(door: Door) -> APIRouter:
     """Return the routes of bundles."""
     router = APIRouter(prefix="/v1/bundles", tags=["bundles"])
 
-    @router.get("", summary="Published bundles", response_model=BundlesOut)
+    @router.get("", summary="Published bundles", response_model=BundlesOut, responses=described(503))
     async def bundles() -> Response:
         """Return every published bundle with its offline metrics."""
         found = await door.read(door.home.bundles)
@@ -31,7 +31,7 @@ def routes(door: Door) -> APIRouter:
         "/{bundle_id}/promote",
         summary="Make a bundle live",
         response_model=PromotedOut,
-        responses=described(404, 409, 422),
+        responses=described(404, 409, 422, 503),
     )
     async def promote(bundle_id: BundleId) -> Response:
         """Make a bundle live, atomically; promoting an older one rolls back. If it does not fit, the live one stays."""

@@ -30,6 +30,6 @@ def routes(door: Door) -> APIRouter:
         """
         now, default = door.clock.now(), door.home.settings.ingest.default_action
         events = [parsing.interaction(event, now, default) for event in sent.events]
-        return json_response(await door.write_batch("events", door.home.record, events))
+        return json_response(await door.record(events, door.overload.events))
 
     return router

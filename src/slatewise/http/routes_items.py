@@ -46,14 +46,14 @@ def routes(door: Door) -> APIRouter:
     async def similar(item_id: ItemId, size: Size = 10) -> Response:
         """Return the items most like this one, best first."""
         door.check_size(size)
-        items = await door.read(door.home.similar, item_id, size)
+        items = await door.slate(door.home.similar, item_id, size)
         return json_response({"item_id": item_id, "items": items})
 
     @router.get(
         "/{item_id:path}",
         summary="An item as it stands",
         response_model=ItemOut,
-        responses=described(404, 422),
+        responses=described(404, 422, 503),
     )
     async def item(item_id: ItemId) -> Response:
         """Return the item's current state."""
@@ -67,7 +67,7 @@ def routes(door: Door) -> APIRouter:
     )
     async def delete_item(item_id: ItemId) -> Response:
         """Remove the item from the catalogue: no answer asked for after this one shows it."""
-        return json_response(await door.write(door.home.delete_item, item_id))
+        return json_response(await door.remove(door.home.delete_item, item_id))
 
     return router
 

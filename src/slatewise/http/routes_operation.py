@@ -29,17 +29,18 @@ def routes(door: Door) -> APIRouter:
     @router.get("/readyz", summary="Can it recommend?", response_model=ReadyOut, responses=described(503))
     async def readyz() -> Response:
         """Return 200 once a bundle is live, 503 before. A store that refuses writes is named; reads go on meanwhile."""
-        bundle = await door.read(_live, door.home)
+        bundle = await door.operate(_live, door.home)
         if bundle is None:
             raise NotReady("no bundle is live; train one, or promote one")
-        trouble = await door.read(lambda: door.home.trouble)
+        trouble = await door.operate(lambda: door.home.trouble)
         return json_response({"status": "ready", "bundle": bundle, "version": door.home.version, "trouble": trouble})
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Return counters and timings in Prometheus' text format."""
-        door.metrics.state(door.home.version, await door.read(_live, door.home))
-        door.metrics.writable(await door.read(lambda: door.home.trouble is None))
+        door.overload.tell()
+        door.metrics.state(door.home.version, await door.operate(_live, door.home))
+        door.metrics.writable(await door.operate(lambda: door.home.trouble is None))
         return Response(door.metrics.exposition(), media_type=door.metrics.exposition_type)
 
     return router

@@ -46,13 +46,14 @@ def routes(door: Door) -> APIRouter:
         return await answer(Query(request_id=request_id, at=door.clock.now(), size=size, user_id=user_id))
 
     async def answer(query: Query) -> Response:
-        return json_response(_told(await door.read(door.home.answer, query)))
+        return json_response(told(await door.answer(query)))
 
     return router
 
 
-def _told(answer: Answer) -> dict[str, object]:
-    told: dict[str, object] = {
+def told(answer: Answer) -> dict[str, object]:
+    """Return what is told of a slate."""
+    document: dict[str, object] = {
         "request_id": answer.request_id,
         "items": answer.items,
         "cached": answer.cached,
@@ -63,5 +64,5 @@ def _told(answer: Answer) -> dict[str, object]:
         "cursor": answer.cursor,
     }
     if answer.explanation is not None:
-        told["explanation"] = answer.explanation
-    return told
+        document["explanation"] = answer.explanation
+    return document

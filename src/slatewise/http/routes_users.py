@@ -38,7 +38,7 @@ def routes(door: Door) -> APIRouter:
         "/{user_id:path}",
         summary="A user's attributes",
         response_model=UserOut,
-        responses=described(404, 422),
+        responses=described(404, 422, 503),
     )
     async def user(user_id: UserId) -> Response:
         """Return the user's attributes as last told."""
@@ -53,6 +53,6 @@ def routes(door: Door) -> APIRouter:
     )
     async def delete_user(user_id: UserId) -> Response:
         """Forget the user: history and attributes no longer count in any answer or training."""
-        return json_response(await door.write(door.home.delete_user, user_id))
+        return json_response(await door.remove(door.home.delete_user, user_id))
 
     return router

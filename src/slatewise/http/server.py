@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from slatewise.domain.errors import ConfigError
 from slatewise.http.exposure import check_host
+from slatewise.http.protocol import protocol
 
 DRAIN_S = 10
 """How long requests under way may take to finish once the server is told to stop."""
@@ -60,7 +61,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol(app.state.overload),
                 ws="none",
                 log_level="warning",
                 access_log=False,

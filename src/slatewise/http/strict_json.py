@@ -13,7 +13,7 @@ from anyio import to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slatewise.http.errors import malformed, too_slow
-from slatewise.http.middleware import replayed
+from slatewise.http.messages import replayed, whole
 
 MAX_DEPTH = 32
 SLOWEST_S = 30.0
@@ -75,7 +75,7 @@ class StrictJson:
             return await self._app(scope, receive, send)
         try:
             async with asyncio.timeout(SLOWEST_S):
-                body = await _whole(receive)
+                body = await whole(receive)
         except TimeoutError:
             return await too_slow(scope, SLOWEST_S)(scope, receive, send)
         if body is None:
@@ -91,19 +91,6 @@ class StrictJson:
 
 def _is_json(scope: Scope) -> bool:
     return any(name == b"content-type" and b"json" in value.lower() for name, value in scope["headers"])
-
-
-async def _whole(receive: Receive) -> bytes | None:
-    """Return the body, None where its sender went away."""
-    pieces = []
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        pieces.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _checked(body: bytes) -> None:

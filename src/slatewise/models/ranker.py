@@ -39,6 +39,7 @@ class OnnxRanker:
             candidate=candidates,
             feature=features,
         )
-        if probability.shape != (len(candidates), len(self._actions)):
-            raise BundleError(f"ranker answered shape {probability.shape} for {len(candidates)} candidates")
+        # Features are what every variant reads, one row a candidate: the small one is given no vectors.
+        if probability.shape != (len(features), len(self._actions)):
+            raise BundleError(f"ranker answered shape {probability.shape} for {len(features)} candidates")
         return {action: probability[:, i] for i, action in enumerate(self._actions)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -38,10 +39,11 @@ def answer(slate: Slate, catalogue: Catalogue, *, explain: bool = False) -> Answ
 
 
 def _printable(score: Scores) -> list[float]:
-    finite = np.isfinite(score)
-    lowest = score[finite].min() if finite.any() else 0.0
-    printable: list[float] = np.where(finite, score, lowest).tolist()
-    return printable
+    scores: list[float] = score.tolist()
+    if all(map(math.isfinite, scores)):
+        return scores
+    lowest = min(filter(math.isfinite, scores), default=0.0)
+    return [value if math.isfinite(value) else lowest for value in scores]
 
 
 def _explained(slate: Slate, catalogue: Catalogue) -> Iterator[ExplainedCandidate]:

@@ -9,6 +9,7 @@ from slatewise.domain.events import Receipt
 from slatewise.domain.query import Query
 from slatewise.domain.slate import RUNGS, Slate
 from slatewise.telemetry.cache_metrics import CacheMetrics
+from slatewise.telemetry.queue_metrics import QueueMetrics
 
 _REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0)
 _STAGE_S = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
@@ -63,13 +64,30 @@ class Metrics:
         # Not a number until something was audited: 0 would be an alarm.
         self._recall.set(float("nan"))
         self._audits = Counter("slatewise_index_audits", "Searches repeated exactly", registry=own)
+        self.queues = QueueMetrics(own)
+        self._counted: dict[tuple[str, str, int], Counter] = {}
+        self._timed: dict[str, Histogram] = {}
         self._shown = Counter("slatewise_impressions", "Impressions appended to the event log", registry=own)
         self._lost = Counter("slatewise_impressions_dropped", "Impressions not logged", ["reason"], registry=own)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered HTTP request. *route* is a path template, never a path."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._request_s.labels(route).observe(seconds)
+        self._answered(route, method, status).inc()
+        timed = self._timed.get(route)
+        if timed is None:
+            timed = self._timed[route] = self._request_s.labels(route)
+        timed.observe(seconds)
+
+    def refused(self, route: str, method: str) -> None:
+        """Count a request answered with 503 before anything was done for it. It is not timed."""
+        self._answered(route, method, 503).inc()
+
+    def _answered(self, route: str, method: str, status: int) -> Counter:
+        # Looking a child up by its labels costs more than counting with it.
+        counted = self._counted.get((route, method, status))
+        if counted is None:
+            counted = self._counted[route, method, status] = self._requests.labels(route, method, str(status))
+        return counted
 
     def served(self, query: Query, slate: Slate) -> None:
         """Count one slate, its stage timings and what it went without."""

@@ -9,12 +9,14 @@ from hashlib import blake2b
 from slatewise.domain.settings import Settings
 from slatewise.ports.cache import CacheWatch
 from slatewise.ports.clock import Clock
+from slatewise.ports.stores import Catalogue, UserStore
 from slatewise.serving.breaker import Breaker
 from slatewise.serving.cache import ResultCache
 from slatewise.serving.cached import CachedRecommender
 from slatewise.serving.cursors import Cursors
 from slatewise.serving.question import Questions
 from slatewise.serving.recommender import Recommender
+from slatewise.serving.repeats import Repeats
 from slatewise.serving.shared import SharedSlates
 from slatewise.storage.redis_tier import RedisTier
 from slatewise.telemetry.spans import Spans
@@ -23,7 +25,7 @@ from slatewise.wiring.secret import home_secret
 
 
 class Answering:
-    """The recommender of one HOME with cache, pages and shared tier; and the spans of its answers, if wanted."""
+    """One HOME's recommender with repeats, cache, pages and shared tier; the spans of its answers, if wanted."""
 
     def __init__(
         self,
@@ -33,6 +35,8 @@ class Answering:
         wait: Callable[[int, float], object],
         clock: Clock,
         watch: CacheWatch,
+        users: UserStore,
+        catalogue: Catalogue,
     ) -> None:
         """Open. *wait* blocks until the views reflect a version or so many seconds have passed.
 
@@ -41,7 +45,7 @@ class Answering:
         secret = home_secret(folders.secret)
         self.spans = [Spans(clock)] if settings.telemetry.traces == "otlp" else []
         self._shared = _shared(settings, folders, secret, clock, watch)
-        self.recommend = CachedRecommender(
+        cached = CachedRecommender(
             settings=settings,
             live=live,
             cache=ResultCache(settings.cache, clock, watch),
@@ -50,6 +54,14 @@ class Answering:
             cursors=Cursors(secret, clock, settings.serving.cursor_ttl_s),
             shared=self._shared,
             watch=watch,
+        )
+        self.recommend = Repeats(
+            cached.recommend,
+            bundle=lambda: live().bundle,
+            users=users,
+            catalogue=catalogue,
+            clock=clock,
+            explored=settings.reranking.exploration > 0,
         ).recommend
 
     def close(self) -> None:

@@ -106,7 +106,7 @@ class Home:
         )
         self._answering = Answering(
             self.settings, self.folders, lambda: self._engine.current().recommender, self._ingest.wait_for,
-            self.clock, self.metrics.cache,
+            self.clock, self.metrics.cache, self._users, self.catalogue,
         )  # fmt: skip
         self._impressions = ImpressionLog(
             self._log.append,

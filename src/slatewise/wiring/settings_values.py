@@ -19,6 +19,7 @@ AT_MOST = MappingProxyType(
         "reranking.exploration": 1,
         "training.dropout": 1,
         "http.port": 65_535,
+        "http.queue_share": 1,
     }
 )
 """Upper bounds of the settings that have one."""
@@ -45,6 +46,8 @@ ABOVE_ZERO = frozenset(
         "training.learning_rate",
         "training.epochs",
         "http.max_body_bytes",
+        "http.queue",
+        "http.queue_share",
     }
 )
 """Settings where nothing works at zero."""
