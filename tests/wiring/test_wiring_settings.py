@@ -164,7 +164,7 @@ def test_file_must_hold_the_type_itself(file, value):
         ("two_tower", "retrieval.two_tower"),
         ("actions.view.wieght", "actions.view.weight"),
         ("actions", "actions"),
-        ("", "actions"),
+        ("", ""),
     ],
 )
 def test_unknown_name_is_refused_with_the_nearest_one(name, close):
