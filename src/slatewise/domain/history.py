@@ -28,6 +28,8 @@ class History:
         """Return the newest *limit* interactions."""
         if limit <= 0:
             return EMPTY_HISTORY
+        if self.row.size <= limit:
+            return self
         return History(self.row[-limit:], self.action[-limit:], self.at[-limit:])
 
     def extended(self, row: int, action: int, at: float) -> History:

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from slatewise.domain.history import History
 from slatewise.domain.ids import Frame, Rows
+from slatewise.features.counting import counting
 
 NAMES = ("contacts", "since_contact", "contact_lag", "contact_before_last")
 
 
-def contacts(history: History, rows: Rows, at: float, actions: Sequence[int]) -> Frame:
+def contacts(history: History, rows: Rows, at: float, actions: Rows) -> Frame:
     """Return ``(len(NAMES) + len(actions), n)``; NaN where a row was never touched.
 
     How often, log seconds to *at*, log steps back, log seconds from the last contact to the newest interaction; then
-    how often by each of these actions. Counts are as log1p.
+    how often by each of these actions. Counts are as log1p. Rows and actions are contiguous.
     """
-    counted, since, latest = met(history.row, history, rows, at)
-    lag, before = np.full((2, rows.size), np.nan, np.float32)
-    known = latest >= 0
-    if known.any():
-        lag[known] = np.log1p(len(history) - 1 - latest[known])
-        before[known] = log_seconds(history.at[-1] - history.at[latest[known]])
-    by_action = np.zeros((len(actions), rows.size), np.float32)
-    if len(history):
-        same = (history.row[:, None] == rows[None, :]).astype(np.float32)
-        done = (np.array(actions, np.int64)[:, None] == history.action[None, :]).astype(np.float32)
-        by_action = np.log1p(done @ same)
-    return np.concatenate([np.stack([counted, since, lag, before]), by_action])
+    times, latest = met(history.row, history, rows, actions)
+    out = np.full((len(NAMES) + actions.size, rows.size), np.nan, np.float32)
+    out[0] = np.log1p(times[0])
+    # In 32 bits, as the ranker learned it: other last digits would be another feature.
+    np.log1p(times[1:].astype(np.float32), out=out[len(NAMES) :])
+    known = (latest >= 0).nonzero()[0]
+    if known.size:
+        step = latest[known]
+        then = history.at[step]
+        out[1, known] = log_seconds(at - then)
+        out[2, known] = np.log1p(len(history) - 1 - step)
+        out[3, known] = log_seconds(history.at[-1] - then)
+    return out
 
 
-def met(past: Rows, history: History, wanted: Rows, at: float) -> tuple[Frame, Frame, Rows]:
-    """Return log1p of how often each wanted value is in *past*, the log seconds since it last was, and that step.
+def met(past: Rows, history: History, wanted: Rows, actions: Rows) -> tuple[Rows, Rows]:
+    """Return how often each wanted value is in *past*, in all and by each of the *actions*, ``(1 + a, n)``, and the
+    last step that has it, -1 for none.
 
-    *past* holds one value per step of *history*: the rows or what they stand for. The step is -1 where never.
+    *past* holds one value per step of *history*: the rows or what they stand for. Rows and actions are contiguous.
     """
-    times = np.zeros(wanted.size, np.float32)
-    since = np.full(wanted.size, np.nan, np.float32)
-    latest = np.full(wanted.size, -1, np.int64)
-    if past.size:
-        same = past[:, None] == wanted[None, :]
-        times = np.log1p(same.sum(0)).astype(np.float32)
-        known = same.any(0)
-        latest[known] = past.size - 1 - same[::-1, known].argmax(0)
-        since[known] = log_seconds(at - history.at[latest[known]])
-    return times, since, latest
+    times = np.empty((1 + actions.size, wanted.size), np.int64)
+    latest = np.empty(wanted.size, np.int64)
+    counting.met(past, np.ascontiguousarray(history.action), actions, wanted, times, latest)
+    return times, latest
 
 
 def log_seconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from slatewise.domain.history import History
 from slatewise.domain.ids import Frame, Rows
 from slatewise.features.attributes import AttributeSchema, Field
+from slatewise.features.counting import counting
 from slatewise.ports.models import Bag
 
 Tokens = npt.NDArray[np.int32]
@@ -75,38 +76,30 @@ class Content:
         self.names = layout.names
         self._layout = layout
         self._tokens = tokens
+        slots = zip(layout.fields, layout.starts, strict=True)
+        self._fields = np.array(
+            [(start, SLOTS[field.kind], field.first, field.kind == "numeric") for field, start in slots], np.int64
+        )
 
     def read(self, history: History, rows: Rows) -> Frame:
         """Return ``(len(names), n)``."""
         layout = self._layout
-        frame = np.full((len(self.names), rows.size), np.nan, np.float32)
-        if not layout.fields or not rows.size:
-            return frame
-        own, past = self._tokens(rows), self._tokens(history.row)
-        if len(history):
-            weight = np.power(LATELY, np.arange(len(history), dtype=np.float64)[::-1])
-            values = np.add.reduceat(own > 0, layout.starts, axis=1, dtype=np.float64)
-            values[values == 0] = np.nan
-            frame[0::2] = self._shares(own, past, np.ones(len(history)), values)
-            frame[1::2] = self._shares(own, past, weight, values)
-        for at, (field, start) in enumerate(zip(layout.fields, layout.starts, strict=True)):
-            if field.kind == "numeric":
-                frame[2 * at : 2 * at + 2] = _levels(own[:, start], past[:, start], field.first)
+        frame = np.empty((len(self.names), rows.size), np.float32)
+        if layout.fields and rows.size:
+            own, past, weight = self._tokens(rows), self._tokens(history.row), _weights(len(history))
+            total = float(weight.sum())
+            counting.shared(own, past, layout.width, self._fields, weight, total, layout.tokens, frame)
         return frame
 
-    def _shares(
-        self, own: Tokens, past: Tokens, weight: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        """Return per field the weighted share of the history that has a candidate's values, their mean, ``(f, n)``."""
-        counted = np.bincount(past.ravel(), np.repeat(weight, past.shape[1]), self._layout.tokens)
-        counted[0] = 0.0
-        shares = np.add.reduceat(counted[own], self._layout.starts, axis=1) / values
-        each: npt.NDArray[np.float64] = shares.T / weight.sum()
-        return each
+
+def _weights(steps: int) -> npt.NDArray[np.float64]:
+    """Return what each of so many interactions counts, oldest first."""
+    return WEIGHTS[-steps:] if 0 < steps <= WEIGHTS.size else _falling(steps)
 
 
-def _levels(own: Tokens, past: Tokens, first: int) -> Frame:
-    level = np.where(own > 0, own - first, np.nan).astype(np.float32)
-    known = past[past > 0]
-    usual = float((known - first).mean()) if known.size else np.nan
-    return np.stack([level, level - np.float32(usual)])
+def _falling(steps: int) -> npt.NDArray[np.float64]:
+    return np.power(LATELY, np.arange(steps, dtype=np.float64))[::-1].copy()
+
+
+WEIGHTS = _falling(256)
+"""Those of the newest interactions, made once."""

@@ -5,6 +5,7 @@ A value depends on the query and its candidate alone: no ranks, no normalising o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -26,6 +27,8 @@ RECENT = 10
 LONG = 50
 PAIR_PRIOR = 20.0
 DAY_S = 86_400.0
+LAG_WEIGHTS = np.array([[0.8**lag] for lag in range(RECENT)])
+NO_ACTIONS = np.empty(0, np.int64)
 OLD_S = 60 * DAY_S
 """Age from which on an item is old. Told apart further, the ages of a catalogue that came all at once are a calendar:
 the ranker learns which items were wanted in which weeks, and those weeks never come again."""
@@ -82,7 +85,7 @@ class DenseFrame:
     ) -> None:
         self._names = names_for(tuple(actions), content.names)
         self._content = content
-        self._actions = tuple(actions.values())
+        self._actions = np.array(list(actions.values()), np.int64)
         self._state = state
         self._catalogue = catalogue
         self._vectors = vectors
@@ -99,9 +102,7 @@ class DenseFrame:
         at = query.query.at
         frame = np.full((len(self._names), rows.size), np.nan, np.float32)
         if rows.size:
-            frame[[0, 2, 3, 4]] = self._affinities(query, history, rows)
-            frame[1] = self._neighbours(history, rows)
-            frame[0] += np.nan_to_num(frame[1])
+            self._affinities(query, history, rows, frame[:5])
             count = self._state.popularity.counts(rows).astype(np.float64)
             frame[5] = np.log1p(count)
             frame[6:9] = np.log((self._state.popularity.trends(rows, at) + 1.0) / (count + 1.0))
@@ -109,61 +110,54 @@ class DenseFrame:
             frame[14] = log_seconds(np.minimum(at - self._catalogue.created_at[rows], OLD_S))
             frame[15] = np.log1p(len(history))
             frame[16] = log_seconds(at - history.at[-1:])[0] if len(history) else np.nan
-            frame[17:19] = _hour(at)
+            turn = 2.0 * math.pi * (at % DAY_S) / DAY_S
+            # The place in the day, UTC, as a point on a circle: mornings and nights differ.
+            frame[17], frame[18] = math.sin(turn), math.cos(turn)
             frame[19:21] = self._categories(history, rows, at)
-            own = len(NAMES) + len(self._actions)
+            own = len(NAMES) + self._actions.size
             frame[21:own] = contacts(history, rows, at, self._actions)
             frame[own:] = self._content.read(history, rows)
         return np.ascontiguousarray(frame.T)
 
-    def _affinities(self, query: Resolved, history: History, rows: Rows) -> Frame:
-        out = np.full((4, rows.size), np.nan, np.float32)
+    def _affinities(self, query: Resolved, history: History, rows: Rows, out: Frame) -> None:
         vectors = self._vectors(rows)
         if query.vector is not None:
             out[0] = _dots(vectors, query.vector)[:, 0]
+        if self._relation is not None:
+            out[1] = self._relation.at(history.row, rows) * np.float32(self._weight)
+            out[0] += np.nan_to_num(out[1])
         if len(history):
             similar = _dots(vectors, self._vectors(history.row[-RECENT:]))
-            out[1], out[2], out[3] = similar[:, -1], similar.max(1), similar.mean(1)
-        return out
-
-    def _neighbours(self, history: History, rows: Rows) -> Frame:
-        if self._relation is None:
-            return np.full(rows.size, np.nan, np.float32)
-        return self._relation.at(history.row, rows) * np.float32(self._weight)
+            out[2], out[3], out[4] = similar[:, -1], similar.max(1), similar.mean(1)
 
     def _transitions(self, history: History, rows: Rows, count: npt.NDArray[np.float64]) -> Frame:
         out = np.zeros((5, rows.size), np.float32)
-        transitions = self._state.transitions
-        last = history.row[-RECENT:][::-1]
-        follows = np.zeros(rows.size)
-        co_occurs = np.zeros(rows.size)
-        before = self._state.popularity.counts(last) + PAIR_PRIOR
-        for lag, row in enumerate(last.tolist()):
-            near, decayed = transitions.between(row, rows)
-            weight = 0.8**lag
-            if lag < NEAR_LAGS:
-                out[lag] = np.log1p(1000.0 * near / before[lag])
-            follows += weight * near / before[lag]
-            # Cosine-like: what many follow is no news, so the candidate's own count is discounted too.
-            co_occurs += weight * decayed / (before[lag] * np.sqrt(count + PAIR_PRIOR))
+        last = history.row[-RECENT:][::-1].copy()
+        if not last.size:
+            return out
+        near, decayed = self._state.transitions.between_all(last, rows)
+        before = (self._state.popularity.counts(last) + PAIR_PRIOR)[:, None]
+        weight = LAG_WEIGHTS[: last.size]
+        lags = min(NEAR_LAGS, last.size)
+        out[:lags] = np.log1p(1000.0 * near[:lags] / before[:lags])
+        # Running sums add lag by lag whatever the number of candidates; plain ones may pair them up otherwise.
+        follows = np.add.accumulate(weight * near / before)[-1]
+        # Cosine-like: what many follow is no news, so the candidate's own count is discounted too.
+        co_occurs = np.add.accumulate(weight * decayed / (before * np.sqrt(count + PAIR_PRIOR)))[-1]
         out[3] = np.log1p(1000.0 * follows)
         out[4] = np.log1p(100.0 * co_occurs)
         return out
 
     def _categories(self, history: History, rows: Rows, at: float) -> Frame:
         codes = self._catalogue.codes("categories")
-        recent = history.last(LONG)
-        past = codes[recent.row]
-        share, since, _ = met(past, recent, codes[rows], at)
-        unknown = codes[rows] < 0
-        share[unknown], since[unknown] = np.nan, np.nan
-        return np.stack([np.expm1(share) / max(len(recent), 1), since])
-
-
-def _hour(at: float) -> Frame:
-    """Return the place in the day, UTC, as a point on a circle ``(2, 1)``: mornings and nights differ."""
-    turn = 2.0 * np.pi * (at % DAY_S) / DAY_S
-    return np.array([[np.sin(turn)], [np.cos(turn)]], np.float32)
+        recent, wanted = history.last(LONG), codes[rows]
+        times, latest = met(codes[recent.row], recent, wanted, NO_ACTIONS)
+        out = np.full((2, rows.size), np.nan, np.float32)
+        out[0] = np.expm1(np.log1p(times[0]).astype(np.float32)) / max(len(recent), 1)
+        known = (latest >= 0).nonzero()[0]
+        out[1, known] = log_seconds(at - recent.at[latest[known]])
+        out[:, wanted < 0] = np.nan
+        return out
 
 
 def _dots(vectors: Vectors, others: Vectors) -> Vectors:

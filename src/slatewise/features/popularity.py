@@ -6,6 +6,7 @@ adding never rewrites what is there and two counts compare without knowing the t
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from slatewise.domain.ids import Rows, Scores
 
 HALF_LIVES_S = (86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 """Windows of recent counts, the shortest first."""
+_HALF_LIVES_S = np.array(HALF_LIVES_S)
 USUAL = 1
 """The window that says what trends."""
 POOL = 512
@@ -86,12 +88,10 @@ class Popularity:
     def trends(self, rows: Rows, at: float) -> npt.NDArray[np.float64]:
         """Return what `trend` does for each window, shape ``(windows, n)``."""
         age_s = at - self.landmark
-        decay = (
-            np.exp2(np.clip(-age_s / np.array(HALF_LIVES_S), -960.0, 960.0))
-            if np.isfinite(age_s)
-            else np.ones(len(HALF_LIVES_S))
-        )
-        counts: npt.NDArray[np.float64] = np.stack([_read(window, rows) for window in self.windows]) * decay[:, None]
+        decay = np.ones(len(HALF_LIVES_S))
+        if math.isfinite(age_s):
+            decay = np.exp2(np.minimum(np.maximum(-age_s / _HALF_LIVES_S, -960.0), 960.0))
+        counts: npt.NDArray[np.float64] = _read(self.windows, rows) * decay[:, None]
         return counts
 
     def _grow(self, size: int) -> None:
@@ -120,8 +120,11 @@ class Popularity:
         return loaded
 
 
-def _read(column: npt.NDArray[_Number], rows: Rows) -> npt.NDArray[_Number]:
-    values = np.zeros(rows.size, column.dtype)
-    held = rows < column.size
-    values[held] = column[rows[held]]
+def _read(columns: npt.NDArray[_Number], rows: Rows) -> npt.NDArray[_Number]:
+    """Return the rows' values of one column ``(size,)``, or of several ``(windows, size)``; 0 beyond their end."""
+    if not rows.size or int(rows.max()) < columns.shape[-1]:
+        return columns.take(rows, axis=-1)
+    values = np.zeros((*columns.shape[:-1], rows.size), columns.dtype)
+    held = rows < columns.shape[-1]
+    values[..., held] = columns[..., rows[held]]
     return values

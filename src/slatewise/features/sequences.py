@@ -15,11 +15,12 @@ GAP_BUCKETS = 34
 
 def gap_buckets(at: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Return the bucket of the time since the interaction before, shape ``(..., t)``; the first one has bucket 0."""
-    gap = np.diff(at, prepend=np.nan)
+    bucket = np.zeros(at.shape, np.int64)
+    gap = at[..., 1:] - at[..., :-1]
     known = np.isfinite(gap)
     seconds = np.where(known, np.maximum(gap, 0.0), 0.0)
-    bucket = 1 + np.floor(np.log2(seconds + 1.0)).astype(np.int64)
-    return np.where(known, np.minimum(bucket, GAP_BUCKETS - 1), 0)
+    bucket[..., 1:] = np.minimum(np.floor(np.log2(seconds + 1.0)) + 1.0, GAP_BUCKETS - 1) * known
+    return bucket
 
 
 def ages(at: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -28,6 +29,9 @@ def ages(at: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     In float32 the last half year is exact to the second; ages of ten years are off by up to 16 s.
     """
     known = np.isfinite(at)
+    if at.shape[-1] and known.all():
+        age: npt.NDArray[np.float32] = (at.max(-1, keepdims=True) - at).astype(np.float32)
+        return age
     newest = np.max(at, axis=-1, keepdims=True, where=known, initial=-np.inf)
     return np.where(known, newest - np.where(known, at, 0.0), UNKNOWN_AGE).astype(np.float32)
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slatewise.domain.ids import Rows
+from slatewise.features.counting import counting
 
 WINDOW = 8
 STEP_WEIGHTS = np.round(1000 * 0.8 ** np.arange(WINDOW)).astype(np.int64)
@@ -168,14 +169,21 @@ class Transitions:
 
     def between(self, row: int, candidates: Rows) -> tuple[Rows, Rows]:
         """Return ``(near, decayed)`` counts from *row* to each candidate; shape ``(n,)`` each, 0 where never seen."""
+        near, decayed = self.between_all(np.array([row], np.int64), candidates)
+        return near[0], decayed[0]
+
+    def between_all(self, rows: Rows, candidates: Rows) -> tuple[Rows, Rows]:
+        """Return what `between` does for each of *rows*, shape ``(len(rows), n)`` each."""
         counts = self._counts
-        part = counts.bulk(row)
-        near = np.zeros(candidates.size, np.int64)
-        decayed = np.zeros(candidates.size, np.int64)
-        _add_found(candidates, counts.next[part], counts.near[part], counts.decayed[part], near, decayed)
-        fresh = counts.delta.get(row)
-        if fresh is not None:
-            _add_found(candidates, *fresh.columns(), near, decayed)
+        found = np.empty((2, rows.size, candidates.size), np.int64)
+        counting.between(counts.start, counts.next, counts.near, counts.decayed, rows, candidates, found)
+        near: Rows = found[0]
+        decayed: Rows = found[1]
+        if counts.delta:
+            for place, row in enumerate(rows.tolist()):
+                fresh = counts.delta.get(row)
+                if fresh is not None:
+                    _add_found(candidates, *fresh.columns(), near[place], decayed[place])
         return near, decayed
 
     def save(self, folder: Path) -> None:

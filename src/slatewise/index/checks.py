@@ -60,6 +60,8 @@ def checked_allow(allow: Mask | None) -> Mask | None:
 
 
 def _as_float32(values: npt.ArrayLike, field: str) -> Vectors:
+    if isinstance(values, np.ndarray) and values.dtype == np.float32:
+        return np.ascontiguousarray(values)
     # Too large for float32 becomes infinity here and is refused by the caller; the warning would say it twice.
     with np.errstate(over="ignore"):
         try:

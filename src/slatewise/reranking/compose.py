@@ -50,8 +50,13 @@ class SlateReranker:
         self._vectors = vectors
         self._rng = rng
         self._look_ahead = look_ahead
+        has_rules = settings.pins or settings.boosts or settings.cap > 0
+        self._is_plain = not (has_rules or settings.diversity > 0 or settings.exploration > 0)
 
     def arrange(self, query: Resolved, ranked: Candidates, size: int) -> Arrangement:
+        if self._is_plain and np.isfinite(ranked.score).all():
+            shown = min(size, len(ranked))
+            return Arrangement(np.arange(shown), ("ranked",) * shown, np.ones(shown, np.float32))
         places = self._pins(ranked, size)
         free = np.ones(len(ranked), np.bool_)
         free[list(places.values())] = False

@@ -19,15 +19,18 @@ def line_up(
 ) -> list[Source]:
     """Return the sources in order of trust: the first to offer a row keeps it.
 
+    One with a limit of 0 is left out.
+
     The ranker learns from what these offer, so serving must ask the same ones in the same order. With a *blend* the
     first source weighs neighbour lists in.
     """
     first: Source = (
         TwoTowerSource(index, limits.two_tower) if blend is None else BlendedSource(index, blend, limits.two_tower)
     )
-    return [
+    sources = [
         first,
         ItemToItemSource(state, limits.item_to_item),
         TrendingSource(state, limits.trending),
         NewArrivalsSource(catalogue, limits.new_arrivals),
     ]
+    return [source for source in sources if source.limit > 0]

@@ -171,8 +171,10 @@ def _wider(array: npt.NDArray[_Cell], capacity: int) -> npt.NDArray[_Cell]:
 
 
 def _lookup(array: npt.NDArray[_Cell], rows: Rows) -> npt.NDArray[_Cell]:
-    if not rows.size or int(rows.max()) < len(array):
-        return array[rows]
+    try:
+        return array.take(rows, axis=0)
+    except IndexError:  # rarer than a look at every row: one came since the array was made
+        pass
     found = np.zeros((rows.size, array.shape[1]), array.dtype)
     held = rows < len(array)
     found[held] = array[rows[held]]

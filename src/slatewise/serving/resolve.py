@@ -99,7 +99,9 @@ class QueryResolver:
         vector = self._encode_user(resolved.user.history, resolved.user.attributes, resolved.query.context)
         if vector is not None and (vector.shape != (1, self._dim) or not np.isfinite(vector).all()):
             raise StageFailed("user", "tower", f"a vector of shape {vector.shape} that cannot be searched with")
-        return replace(resolved, vector=vector)
+        return Resolved(
+            query=resolved.query, user=resolved.user, vector=vector, blocked=resolved.blocked, allow=resolved.allow
+        )
 
     def _check(self, query: Query) -> None:
         largest = self._settings.serving.max_size

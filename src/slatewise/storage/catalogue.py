@@ -92,7 +92,8 @@ class LiveCatalogue:
         if attribute == "item_id":
             return np.arange(table.size)
         if attribute not in table.attributes:
-            return np.full(table.size, NO_ROW)
+            # Not one value per item: this is asked with every request.
+            return np.broadcast_to(np.int64(NO_ROW), (table.size,))
         return self._column(attribute, column, table).code
 
     def meeting(self, where: Mapping[str, Condition]) -> Mask:
