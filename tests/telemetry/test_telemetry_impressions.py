@@ -1,6 +1,7 @@
 """The impression log is honest: whole, bounded, after the answer, and silent about what nobody saw."""
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -197,7 +198,7 @@ def test_failed_append_is_counted_and_the_next_one_works(opened, log, metrics, c
     log.fault = None
     impressions.served(ask(), slate("kept"))
     assert impressions.flush()
-    assert [event.request_id for event in log.events] == ["kept"]
+    assert [event.request_id for event in log.events] == ["kept"]  # type: ignore[attr-defined]
     assert lost(metrics, "failed") == 1
     assert "1 impressions were not logged" in caplog.text
 
@@ -256,3 +257,25 @@ def test_propensities_are_logged_with_what_was_shown(opened, log):
     assert event.propensity[:2] == (1.0, 1.0)
     assert event.propensity[2] == pytest.approx(0.1 / 3, rel=1e-6)
     assert len(repr(event.propensity[2])) <= 12, "the digits of float32, not its noise as a double"
+
+
+def test_a_user_another_process_forgot_is_dropped_before_the_append_and_nobody_waits(log):
+    forgotten = ["u"]
+    impressions = ImpressionLog(
+        log.append,
+        lambda shown: ("i0",),
+        HandClock(),
+        TelemetrySettings(),
+        catch_up=lambda: [impressions.drop(u) for u in forgotten],
+    )
+    impressions.served(ask("u"), slate("gone"))
+    impressions.served(ask("v"), slate("kept"))
+    assert impressions.flush(5.0)
+    assert [event.request_id for event in log.events] == ["kept"]
+    forgotten.append("v")
+    impressions.served(ask("v"), slate("gone too"))
+    begun = time.monotonic()
+    assert impressions.flush(10.0)
+    assert time.monotonic() - begun < 5.0, "whoever flushes is told that nothing is left"
+    impressions.close()
+    assert len(log.events) == 1

@@ -35,6 +35,7 @@ DECLARED = {
     "slatewise_log_version": "gauge",
     "slatewise_log_writable": "gauge",
     "slatewise_live_bundle_info": "gauge",
+    "slatewise_workers": "gauge",
     "slatewise_impressions_total": "counter",
     "slatewise_impressions_dropped_total": "counter",
     "slatewise_index_audits_total": "counter",

@@ -211,7 +211,9 @@ class HttpSettings:
     )
     rate: float = setting(0.0, "requests a second that each key may send to each worker; 0: no limit")
     burst: int = setting(0, "requests that a key may send at once after a pause; 0: two seconds' worth")
-    max_concurrency: int = setting(0, "slates computed at once; 0: as many as processors, two at least")
+    max_concurrency: int = setting(
+        0, "slates computed at once by one worker; 0: its share of the processors, two at least"
+    )
     queue: int = setting(
         1000, "requests of one class that may wait at most; fewer where they would not be answered in time"
     )
@@ -224,6 +226,7 @@ class HttpSettings:
         False, "write a line per request: route, status, time, request id, and the user as a keyed hash"
     )
     log_key: str = setting("", "key of the hashes of users in the access log; empty: another one at each start")
+    workers: int = setting(1, "processes that serve one HOME behind one address; not on Windows")
 
 
 @dataclass(frozen=True, slots=True)

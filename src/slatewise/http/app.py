@@ -68,7 +68,7 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
         overload.stop()
         logs.end()
 
-    overload = Overload(home.settings, processors(), metrics, clock)
+    overload = Overload(home.settings, processors(home.settings.http.workers), metrics, clock)
     door = Door(home, metrics, clock, overload)
     app = Api(
         title="Slatewise",

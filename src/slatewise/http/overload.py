@@ -149,7 +149,7 @@ def declared_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int:
     return 0
 
 
-def processors() -> int:
-    """Return how many processors this process may use, two at least: while one call of a lane waits, another works."""
+def processors(workers: int = 1) -> int:
+    """Return one of *workers*' share of the processors, two at least: while one call of a lane waits, another works."""
     known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(2, known)
+    return max(2, known // workers)

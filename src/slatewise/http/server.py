@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread, current_thread, main_thread
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from slatewise.domain.errors import ConfigError
+from slatewise.http.accepting import Acceptor
+from slatewise.http.draining import last_call
 from slatewise.http.exposure import check_host
 from slatewise.http.protocol import protocol
+from slatewise.http.seat import Seat
 
 DRAIN_S = 10
 """How long requests under way may take to finish once the server is told to stop."""
@@ -27,7 +32,19 @@ def serve(app: FastAPI, host: str, port: int, on_ready: Callable[[str], None] | 
     Port 0 takes a free one. *on_ready* is called with the server's URL once it answers. A second SIGINT stops at once.
     Raises ConfigError where the address cannot be bound, or would be open to strangers (`exposure.check_host`).
     """
-    _Server(app, host, port, on_ready).start()
+    check_host(app, host)
+    listening = bind(host, port)
+    url = url_of(host, listening)
+    Server(app, listening, lambda: None if on_ready is None else on_ready(url)).start()
+
+
+def serve_seat(app: FastAPI, seat: Seat) -> None:
+    """Serve as one of several workers, until told to stop or the supervisor is gone; else as `serve`."""
+    listening = seat.socket()
+    check_host(app, listening.getsockname()[0])
+    server = Server(app, listening, seat.ready)
+    seat.watch(server.stop)
+    server.start()
 
 
 @contextmanager
@@ -37,26 +54,27 @@ def running(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
     The home is closed at the end, as with `serve`. Raises ConfigError where the address cannot be bound.
     """
     begun = Event()
-    server = _Server(app, host, port, lambda url: begun.set())
+    check_host(app, host)
+    listening = bind(host, port)
+    url = url_of(host, listening)
+    server = Server(app, listening, begun.set)
     thread = Thread(target=server.start, name="slatewise-http", daemon=True)
     thread.start()
     try:
         while not begun.wait(0.05):
             if not thread.is_alive():
                 raise ConfigError("the server stopped before it answered; its log says why")
-        yield server.url
+        yield url
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(DRAIN_S + 5)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that says when it is ready and returns after a signal, instead of dying of it."""
+class Server(uvicorn.Server):
+    """Uvicorn on a bound socket; it says when it is ready and returns after a signal, instead of dying of it."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, on_ready: Callable[[str], None] | None) -> None:
-        check_host(app, host)
-        self._socket = _bind(host, port)
-        self.url = _url(host, self._socket.getsockname()[1])
+    def __init__(self, app: FastAPI, listening: socket.socket, on_ready: Callable[[], None]) -> None:
+        self._socket = listening
         self._on_ready = on_ready
         super().__init__(
             uvicorn.Config(
@@ -73,12 +91,27 @@ class _Server(uvicorn.Server):
 
     def start(self) -> None:
         """Serve until told to stop."""
-        self.run(sockets=[self._socket])
+        self.run(sockets=[])
+
+    def stop(self) -> None:
+        """Finish what is under way, then return from `start`. May be called from any thread."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._on_ready is not None:
-            self._on_ready(self.url)
+        self._acceptor = Acceptor(self._socket, self._connection)
+        self._acceptor.start()
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._acceptor.stop()
+        await self._acceptor.settle()
+        await last_call(self.server_state.connections, lambda: self.force_exit)
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -93,7 +126,8 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises ConfigError where the address cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
@@ -101,5 +135,7 @@ def _bind(host: str, port: int) -> socket.socket:
         raise ConfigError(f"http.host, http.port: cannot listen on {host}:{port}: {problem}") from problem
 
 
-def _url(host: str, port: int) -> str:
+def url_of(host: str, listening: socket.socket) -> str:
+    """Return the URL of a bound socket."""
+    port = listening.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
@@ -39,9 +39,9 @@ class _Seat:
 class Ingest:
     """Accepts events and keeps followers up with the log. Thread-safe.
 
-    Every follower gets every event from its start on, in log order, exactly once, also events that other processes
-    wrote. Followers are served in the order given: put those first that later ones read from. Should one raise, the
-    ones after it stay behind too, and the next `catch_up` goes on where each of them stands.
+    Every follower gets every event but impressions from its start on, in log order, exactly once, also events that
+    other processes wrote. Followers are served in the order given: put those first that later ones read from. Should
+    one raise, the ones after it stay behind too, and the next `catch_up` goes on where each of them stands.
 
     A follower that says where it stands (``followed``) goes on from there, any other from the log's beginning.
     *catalogue* is asked only where settings refuse unknown items.
@@ -112,34 +112,50 @@ class Ingest:
                 return True
         return False
 
-    def add_follower(self, follower: Follower, from_offset: int) -> None:
-        """Bring a follower that stands at *from_offset* up to `applied`, then keep it up with the others."""
-        self._admit(None, follower, from_offset)
+    def bring_up(self, follower: Follower, from_offset: int) -> int:
+        """Bring a follower that stands at *from_offset* up to `applied` and return where it stands: seat it from there.
 
-    def replace_follower(self, old: Follower, new: Follower, from_offset: int) -> None:
+        Nobody waits for this, however long the way is.
+        """
+        seat = _Seat(follower, from_offset)
+        self._fold([seat], self._applied)
+        return seat.at
+
+    def add_follower(self, follower: Follower, from_offset: int, publish: Callable[[], None] = lambda: None) -> None:
+        """Bring a follower that stands at *from_offset* up to `applied`, then keep it up with the others.
+
+        *publish* is called in the moment in which it is: no event is folded meanwhile.
+        """
+        self._admit(None, follower, from_offset, publish)
+
+    def replace_follower(
+        self, old: Follower, new: Follower, from_offset: int, publish: Callable[[], None] = lambda: None
+    ) -> None:
         """Put *new* in the place of *old*, brought up to `applied`: no event is missed or told twice.
 
-        *new* follows the long way without holding anybody up. Raises NotFound where *old* is no follower.
+        *new* follows the long way without holding anybody up; *publish* as in `add_follower`. Raises NotFound where
+        *old* is no follower.
         """
-        self._admit(old, new, from_offset)
+        self._admit(old, new, from_offset, publish)
 
-    def _admit(self, old: Follower | None, new: Follower, from_offset: int) -> None:
-        seat = _Seat(new, from_offset)
-        self._fold([seat], self._applied)
+    def _admit(self, old: Follower | None, new: Follower, from_offset: int, publish: Callable[[], None]) -> None:
+        seat = _Seat(new, self.bring_up(new, from_offset))
         with self._folding:
             self._fold([seat], self._applied)
             if old is None:
                 self._seats = [*self._seats, seat]
-                return
-            if not any(s.follower is old for s in self._seats):
+            elif any(s.follower is old for s in self._seats):
+                self._seats = [seat if s.follower is old else s for s in self._seats]
+            else:
                 raise NotFound("the follower to replace is not following")
-            self._seats = [seat if s.follower is old else s for s in self._seats]
+            publish()
 
     def _fold(self, seats: Sequence[_Seat], end: int) -> None:
         start = min((seat.at for seat in seats), default=end)
         if start >= end:
             return
-        events = iter(self._log.read(start, end))
+        # Most of a busy log is what was shown, which changes no view: every process would decode all of it.
+        events = iter(self._log.read(start, end, impressions=False))
         while chunk := list(islice(events, CHUNK)):
             done = chunk[-1].offset + 1
             for seat in seats:

@@ -34,8 +34,11 @@ class EventLog(Protocol):
         """
         ...
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Stored]:
-        """Yield events with ``start <= offset < stop``, oldest first. Offsets increase, gaps allowed."""
+    def read(self, start: int = 0, stop: int | None = None, *, impressions: bool = True) -> Iterator[Stored]:
+        """Yield events with ``start <= offset < stop``, oldest first, all or all but impressions.
+
+        Offsets increase, gaps allowed.
+        """
         ...
 
     def interactions(self, start: int = 0, stop: int | None = None) -> Interactions:
@@ -54,7 +57,10 @@ class EventLog(Protocol):
 
 
 class Follower(Protocol):
-    """Folds accepted events, in log order, before their acknowledgement. Must not fail on a valid event."""
+    """Folds accepted events, in log order, before their acknowledgement; impressions are no concern of theirs.
+
+    Must not fail on a valid event.
+    """
 
     def follow(self, events: Sequence[Stored]) -> None: ...
 

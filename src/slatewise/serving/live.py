@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -81,7 +82,8 @@ class LiveBundle:
         self.index = index
         self.state = state
         self.neighbours = neighbours
-        self.content = Content(layout, self._tokens)
+        # Weak, or the bundle would hold itself: one that was swapped out would keep its memory until the next sweep.
+        self.content = Content(layout, _tokens_of(weakref.ref(self)))
         self._layout = layout
         self._arrays = _Arrays(embeddings, vectors, tokens)
         self._action_names = action_names
@@ -143,7 +145,8 @@ class LiveBundle:
         """Return item vectors by row; zeros for rows that no tower has seen. Shape ``(n, d)``."""
         return _lookup(self._arrays.vectors, rows)
 
-    def _tokens(self, rows: Rows) -> Tokens:
+    def tokens(self, rows: Rows) -> Tokens:
+        """Return items' packed attribute tokens by row; zeros for rows without. Shape ``(n, width)``."""
         return _lookup(self._arrays.tokens, rows)
 
     def encode_user(self, history: History, attributes: Attributes, context: Attributes) -> Vectors | None:
@@ -162,6 +165,16 @@ class LiveBundle:
         recent = history.last(limit)
         mapped = History(recent.row, self._action[recent.action], recent.at)
         return as_sequence(mapped, limit, _lookup(self._arrays.embeddings, recent.row))
+
+
+def _tokens_of(bundle: weakref.ref[LiveBundle]) -> Callable[[Rows], Tokens]:
+    def tokens(rows: Rows) -> Tokens:
+        held = bundle()
+        if held is None:
+            raise ReferenceError("the bundle is gone")
+        return held.tokens(rows)
+
+    return tokens
 
 
 def _wider(array: npt.NDArray[_Cell], capacity: int) -> npt.NDArray[_Cell]:

@@ -98,10 +98,10 @@ class SqliteEventLog:
             return Receipt(accepted=0, duplicates=0, version=self.end)
         return self._writer.submit(encoded)
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Stored]:
+    def read(self, start: int = 0, stop: int | None = None, *, impressions: bool = True) -> Iterator[Stored]:
         while True:
             with self._readers.borrow() as db:
-                page = reading.page(db, start, stop)
+                page = reading.page(db, start, stop, impressions=impressions)
                 actions = self.action_indexes(db)
             for row in page:
                 yield reading.stored(row, actions, self._actions, self._path)

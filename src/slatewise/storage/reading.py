@@ -28,6 +28,7 @@ SELECT l.offset, l.kind, l.user, l.item, l.action, l.at, l.value, l.event_id, l.
 FROM log l LEFT JOIN user_ids u ON u.row = l.user LEFT JOIN item_ids i ON i.row = l.item
 WHERE l.offset >= ? AND l.offset < ? ORDER BY l.offset LIMIT ?
 """
+_PAGE_UNSHOWN = _PAGE.replace("WHERE", f"WHERE l.kind <> {schema.IMPRESSION} AND")
 _INTERACTIONS = f"""
 SELECT offset, user, item, action, at, value FROM log
 WHERE offset >= ? AND offset < ? AND kind = {schema.INTERACTION} ORDER BY offset
@@ -69,9 +70,11 @@ def action_indexes(db: sqlite3.Connection, declared: Sequence[str]) -> list[int]
     return indexes
 
 
-def page(db: sqlite3.Connection, start: int, stop: int | None) -> list[tuple[Any, ...]]:
-    """Return up to `PAGE` rows for `stored`, oldest first."""
-    return db.execute(_PAGE, (start, FOR_EVER if stop is None else stop, PAGE)).fetchall()
+def page(db: sqlite3.Connection, start: int, stop: int | None, *, impressions: bool = True) -> list[tuple[Any, ...]]:
+    """Return up to `PAGE` rows for `stored`, oldest first, all or all but impressions."""
+    return db.execute(
+        _PAGE if impressions else _PAGE_UNSHOWN, (start, FOR_EVER if stop is None else stop, PAGE)
+    ).fetchall()
 
 
 def stored(row: tuple[Any, ...], actions: Sequence[int], declared: Sequence[str], file: Path) -> Stored:

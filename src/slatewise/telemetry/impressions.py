@@ -42,12 +42,14 @@ class ImpressionLog:
         settings: TelemetrySettings,
         metrics: Metrics | None = None,
         queue_limit: int = QUEUE_LIMIT,
+        catch_up: Callable[[], object] = lambda: None,
     ) -> None:
         """Start the writer, unless impressions are off.
 
-        *append* stores events durably; *item_ids* names the shown items in display order.
+        *append* stores events durably; *item_ids* names the shown items in display order; *catch_up* is called before
+        each append and tells `drop` of users that another process forgot.
         """
-        self._append, self._item_ids, self._clock = append, item_ids, clock
+        self._append, self._item_ids, self._clock, self._catch_up = append, item_ids, clock, catch_up
         self._metrics = metrics or Metrics()
         self._limit = queue_limit
         self._changed = Condition()
@@ -90,9 +92,15 @@ class ImpressionLog:
 
         Call it before a `UserRemoval` is appended, so that no impression follows the removal.
         """
+        self.drop(user_id)
+        with self._changed:
+            self._changed.wait_for(lambda: all(i.user_id != user_id for _, i in self._writing))
+
+    def drop(self, user_id: str) -> None:
+        """Drop what is queued for a user, without waiting."""
         with self._changed:
             self._queue = deque(entry for entry in self._queue if entry[1].user_id != user_id)
-            self._changed.wait_for(lambda: all(i.user_id != user_id for _, i in self._writing))
+            self._changed.notify_all()
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until everything queued by now is appended; False where *timeout_s* seconds did not suffice."""
@@ -128,15 +136,25 @@ class ImpressionLog:
 
     def _next_batch(self) -> list[Impression]:
         """Wait for impressions and take up to a batch of them; empty once closed and drained."""
-        with self._changed:
-            while not self._writing:
+        while True:
+            with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._closed)
                 if not self._queue:
-                    break
+                    return []
                 self._changed.wait_for(self._is_time, LINGER_S)
+            self._look_for_removals()
+            with self._changed:
                 take = min(BATCH_LIMIT, len(self._queue))
                 self._writing = [self._queue.popleft() for _ in range(take)]
-            return [impression for _, impression in self._writing]
+                if self._writing:
+                    return [impression for _, impression in self._writing]
+
+    def _look_for_removals(self) -> None:
+        # Without our lock, for whoever follows the log calls `drop`.
+        try:
+            self._catch_up()
+        except Exception:  # noqa: BLE001 - as in `_write`; what cannot be read is told by every request
+            _log.exception("impressions are written without looking for removed users first")
 
     def _is_time(self) -> bool:
         return self._closed or self._hurried > 0 or len(self._queue) >= BATCH_LIMIT

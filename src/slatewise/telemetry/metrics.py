@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 from slatewise.domain.events import Receipt
 from slatewise.domain.query import Query
 from slatewise.domain.slate import RUNGS, Slate
+from slatewise.telemetry.board import Board
 from slatewise.telemetry.cache_metrics import CacheMetrics
 from slatewise.telemetry.queue_metrics import QueueMetrics
+from slatewise.telemetry.summed import as_metrics
 
 _REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0)
 _STAGE_S = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
@@ -68,6 +71,9 @@ class Metrics:
         self._counted: dict[tuple[str, str, int], Counter] = {}
         self._timed: dict[str, Histogram] = {}
         self._shown = Counter("slatewise_impressions", "Impressions appended to the event log", registry=own)
+        self._workers = Gauge("slatewise_workers", "Processes that serve", registry=own)
+        self._workers.set(1)
+        self._board: Board | None = None
         self._lost = Counter("slatewise_impressions_dropped", "Impressions not logged", ["reason"], registry=own)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -136,9 +142,26 @@ class Metrics:
         """Count impressions that did not: ``full``, ``failed`` or ``closed``."""
         self._lost.labels(reason).inc(lost)
 
+    def share(self, board: Board) -> None:
+        """From now on tell what all processes at *board* counted."""
+        self._board = board
+
     def exposition(self) -> bytes:
-        """Return everything in Prometheus' text format, see `exposition_type`."""
-        return generate_latest(self.registry)
+        """Return everything in Prometheus' text format, see `exposition_type`; with a board, of all processes.
+
+        May wait a moment for the others.
+        """
+        return generate_latest(self.registry if self._board is None else _Told(self._board))
+
+
+class _Told(Collector):
+    """What all processes counted, as something to generate text from."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def collect(self) -> list[Metric]:
+        return as_metrics(self._board.families())
 
 
 def _labels(entry: str) -> tuple[str, str]:

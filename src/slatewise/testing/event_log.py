@@ -88,6 +88,14 @@ class EventLogContract:
         assert [len(list(log.read(v))) for v in versions] == [4, 3, 2, 1, 0]
         assert [len(log.interactions(versions[1], v)) for v in versions] == [0, 0, 1, 2, 3]
 
+    def test_what_was_shown_can_be_passed_over(self, log: EventLog) -> None:
+        shown = Impression(at=1, user_id="u", request_id="r", shown=("x",))
+        log.append([shown, seen("u", "x"), shown, ItemChange(at=1, item_id="y"), shown])
+        whole, rest = list(log.read()), list(log.read(impressions=False))
+        assert [s.event for s in rest] == [s.event for s in whole if s.event != shown]
+        assert [s.offset for s in rest] == [whole[1].offset, whole[3].offset]
+        assert list(log.read(whole[2].offset, whole[3].offset, impressions=False)) == []
+
     def test_rows_are_dense_in_order_of_first_appearance(self, log: EventLog) -> None:
         log.append([seen("b", "y"), ItemChange(at=1, item_id="x"), seen("a", "y")])
         log.append(

@@ -52,8 +52,9 @@ class MemoryLog:
             accepted = sum(self._append(event) for event in events)
             return Receipt(accepted=accepted, duplicates=len(events) - accepted, version=self.end)
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Stored]:
-        yield from [s for s in self._events if start <= s.offset and (stop is None or s.offset < stop)]
+    def read(self, start: int = 0, stop: int | None = None, *, impressions: bool = True) -> Iterator[Stored]:
+        held = [s for s in self._events if impressions or not isinstance(s.event, Impression)]
+        yield from [s for s in held if start <= s.offset and (stop is None or s.offset < stop)]
 
     def interactions(self, start: int = 0, stop: int | None = None) -> Interactions:
         found = [(s, s.event) for s in self._visible(start, stop) if isinstance(s.event, Interaction)]

@@ -31,13 +31,12 @@ from slatewise.evaluation.off_policy import Estimate, Policy, click_rates
 from slatewise.evaluation.report import Report
 from slatewise.evaluation.reranking_cost import RerankingCosts
 from slatewise.ingest.ingest import Ingest
-from slatewise.ports.clock import Clock, Observer
+from slatewise.ports.clock import Clock
 from slatewise.serving.answer import answer
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.users import LiveUsers
 from slatewise.telemetry.clock import SystemClock
-from slatewise.telemetry.impressions import ImpressionLog
 from slatewise.telemetry.metrics import Metrics
 from slatewise.training.progress import Progress, Silent
 from slatewise.training.tune import Tuned, tune
@@ -48,6 +47,7 @@ from slatewise.wiring.folders import Folders
 from slatewise.wiring.import_job import ImportReport, Source, import_source
 from slatewise.wiring.judged import Split
 from slatewise.wiring.keys import KeyFile
+from slatewise.wiring.observing import observers
 from slatewise.wiring.reranking_job import logged_places, price_reranking
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
 from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely
@@ -92,30 +92,19 @@ class Home:
             self._log, [self.catalogue, self._users], self.settings, self.clock, catalogue=self.catalogue
         )
         self.registry = FolderRegistry(self.folders.bundles, self.clock)
-        rng = np.random.default_rng()
         self._engine = Engine(
-            self.settings,
-            self._log,
-            self.catalogue,
-            self._users,
-            self._ingest,
-            self.registry,
-            self.clock,
-            rng,
-            self.metrics.index_recall,
-        )
+            self.settings, self._log, self.catalogue, self._users, self._ingest, self.registry, self.clock,
+            np.random.default_rng(), self.metrics.index_recall,
+        )  # fmt: skip
         self._answering = Answering(
             self.settings, self.folders, lambda: self._engine.current().recommender, self._ingest.wait_for,
             self.clock, self.metrics.cache, self._users, self.catalogue,
         )  # fmt: skip
-        self._impressions = ImpressionLog(
-            self._log.append,
-            lambda slate: tuple(self.catalogue.ids(slate.shown.row)),
-            self.clock,
-            self.settings.telemetry,
+        self._impressions, self._observers = observers(
+            self._log, self.catalogue, self._ingest, self._engine.recent, self.clock, self.settings.telemetry,
             self.metrics,
-        )
-        self._observers: list[Observer] = [self.metrics, self._impressions, *self._answering.spans]
+        )  # fmt: skip
+        self._observers += self._answering.spans
         self._closed = False
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -268,18 +257,16 @@ class Home:
         return self.registry.all()
 
     def promote(self, bundle: str) -> str:
-        """Make a bundle live; the held one goes on serving if this fails. Raises NotFound, BundleError."""
-        # Refuse what cannot be opened, or run, before pointing at it.
-        self._engine.load(bundle, lambda: 0, with_held_out=False, is_tried=False)
-        self.registry.promote(bundle)
-        self._engine.refresh()
-        return bundle
+        """Make a bundle live in every process that serves this HOME; where it cannot be, the held one stays."""
+        return self._engine.promote(bundle)
 
     def rollback(self) -> str:
         """Make the bundle live that was live before. Raises NotFound where there was none."""
-        bundle = self.registry.rollback()
-        self._engine.refresh()
-        return bundle
+        return self._engine.rollback()
+
+    def watch(self) -> None:
+        """Look after other processes' promotions from a thread: for whoever serves. Acknowledged ones are seen here."""
+        self._engine.watch()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -376,7 +363,7 @@ class Home:
     @property
     def live_bundle(self) -> str | None:
         """The id of the bundle that answers, None without one."""
-        loaded = self._engine.refresh()
+        loaded = self._engine.held()
         return loaded.live.id if loaded else None
 
     @property
@@ -392,6 +379,7 @@ class Home:
         """Write out what waits and let go of the files. May be called twice."""
         if not self._closed:
             self._closed = True
+            self._engine.close()
             self._impressions.close()
             self._answering.close()
             self._log.close()
