@@ -72,9 +72,15 @@ def _events(part: int) -> list[Event]:
         )
         for i in range(60)
     ]
+    things: list[Event] = [
+        ItemChange(
+            at=1.0, item_id=f"i{part * 7 + i}", title=f"Thing {i}, " * 40, attributes={"price": 2.5, "kind": "book"}
+        )
+        for i in range(7)
+    ]
     return [
         *clicks,
-        ItemChange(at=1.0, item_id=f"i{part}", title="Thing", attributes={"price": 2.5, "kind": "book"}),
+        *things,
         UserChange(at=1.0, user_id=f"u{part}", attributes={"country": "de"}),
         Impression(at=2.0, user_id="u1", request_id=f"r{part}", shown=("i1", "i2")),
         ItemRemoval(at=3.0, item_id=f"i{part + 9}"),
@@ -96,7 +102,8 @@ def _state(folder: Path) -> dict[str, str]:
 def _flip_log(source: Path, target: Path, expected: dict[str, str], chance: random.Random) -> str:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
-    files = [file for file in sorted(target.iterdir()) if file.name.endswith(("sqlite", "-wal", "-mark"))]
+    kept = [file for file in sorted(target.iterdir()) if file.name.endswith(("sqlite", "-wal", "-mark"))]
+    files = [file for file in kept if file.stat().st_size]
     where = _flip(chance.choices(files, [max(2_000, file.stat().st_size) for file in files])[0], chance)
     try:
         if _state(target) == expected:

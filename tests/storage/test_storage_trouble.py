@@ -126,12 +126,13 @@ def test_a_damaged_page_is_named_with_what_to_do(tmp_path: Path) -> None:
         SqliteEventLog(path, ("view",))
 
 
-def test_text_where_a_number_was_written_is_damage_and_no_accident_of_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["at = 'noon'", "action = 66"])
+def test_what_was_never_written_is_damage_and_no_accident_of_ours(tmp_path: Path, change: str) -> None:
     path = tmp_path / "log.sqlite"
     with SqliteEventLog(path, ("view",)) as log:
         log.append([seen("u", "a")])
         db = sqlite3.connect(path)
-        db.execute("UPDATE log SET at = 'noon'")
+        db.execute(f"UPDATE log SET {change}")
         db.commit()
         db.close()
         with pytest.raises(StorageError, match=r"never written.*doctor --verify"):

@@ -60,7 +60,7 @@ class SqliteEventLog:
         if read_only:
             db.close()
         else:
-            self._writer = Writer(db, Mark(path, self.end), Reserve(path))
+            self._writer = Writer(db, Mark(path, reading.end(db)), Reserve(path))
 
     @property
     def path(self) -> Path:

@@ -31,7 +31,7 @@ class Readers:
             is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
             repair = f"; {REPAIR}" if is_damaged else ""
             raise StorageError(f"cannot read {self._path}: {error}{repair}") from error
-        except (ValueError, TypeError) as error:  # text where numbers were stored
+        except (ValueError, TypeError, IndexError, OverflowError) as error:  # text for numbers, codes that nobody gave
             raise StorageError(f"{self._path} holds what was never written to it: {error}; {REPAIR}") from error
         finally:
             self._give(db)
