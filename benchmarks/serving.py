@@ -18,6 +18,7 @@ part.
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from importlib import import_module
@@ -27,6 +28,10 @@ import serving_freshness
 import serving_naive
 import serving_uncached
 from serving_home import built
+
+from slatewise.bundles.manifest import seal
+from slatewise.bundles.registry import FolderRegistry
+from slatewise.telemetry.clock import SystemClock
 
 PARTS = "abcdef"
 
@@ -69,8 +74,20 @@ def measured(home, wanted, rounds, requests):
     if "f" in wanted and swaps is not None:
         told("f: swaps")
         with serving_freshness.copied(home) as copy:
+            add_twin(copy)
             result["swaps"] = swaps(copy)
     return result
+
+
+def add_twin(home):
+    """Publish the live bundle once more, under another id and behind links: there have to be two to swap."""
+    registry = FolderRegistry(home / "bundles", SystemClock())
+    live = registry.live()
+    staged = registry.staging()
+    ignored = shutil.ignore_patterns("manifest.json")
+    shutil.copytree(registry.path(live), staged, ignore=ignored, copy_function=os.link, dirs_exist_ok=True)
+    seal(staged, created_at=SystemClock().now(), parent=live, facts={})
+    return registry.publish(staged)
 
 
 def told(part):
