@@ -125,7 +125,8 @@ class Generator:
         seer = "" if "history" in body else user
         before: frozenset[str] = frozenset()
         for page in range(3):
-            read = await self.read("POST", "/v1/recommendations", body)
+            # A cursor from before its user was forgotten is gone, as it should be.
+            read = await self.read("POST", "/v1/recommendations", body, also=410 if page else 200)
             if read is None:
                 return
             sent, answered, told = read

@@ -32,6 +32,10 @@ import trust_syscalls
 from trust_store import Counts
 
 
+TRIES = 4
+"""How often a twin is looked for before it counts as unnoticed."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One promise: how to test it for a number of cycles, with a twin or without."""
@@ -98,7 +102,7 @@ def main() -> int:
         counts = check.run(max(1, round(asked.cycles * check.share)), asked.seed, "")
         total.add(counts)
         twin_cycles = min(check.twin_cycles, asked.twin_cycles * max(1, round(2 * check.share)))
-        red = {twin: check.run(twin_cycles, asked.seed, twin).is_red for twin in check.twins}
+        red = {twin: _is_noticed(check, twin, twin_cycles, asked.seed) for twin in check.twins}
         unseen += [f"{check.name}/{twin}" for twin, is_red in red.items() if not is_red]
         checks[check.name] = counts.told() | {"upper_bound": counts.bound, "twins_red": red}
         print(f"{check.name:16} {counts.line()}  twins {_shown(red)}  {time.monotonic() - began:.0f} s", flush=True)
@@ -114,6 +118,11 @@ def main() -> int:
     }
     print(json.dumps(result), flush=True)
     return int(total.is_red or bool(unseen))
+
+
+def _is_noticed(check: Check, twin: str, cycles: int, seed: int) -> bool:
+    # Few kills may all miss the moment in which this fault does harm: that says nothing against the check.
+    return any(check.run(cycles, seed + again, twin).is_red for again in range(TRIES))
 
 
 def _shown(red: dict[str, bool]) -> str:

@@ -32,4 +32,5 @@ def test_bench_loads_a_real_server_with_every_kind_of_request(tmp_path: Path, se
     assert told["kinds"]["event"]["latency_ms"]["p50"] > 0
     after = server.http.get("/v1/items/c0-1").json()
     assert {**after, "changed_at": None} == {**before, "changed_at": None}
-    assert server.record(user_id="b1-u0", item_id="c0-1", action="click", event_id="b1-u0-h0")["duplicates"] == 1
+    other = {"user_id": "b1-u0", "item_id": "c0-1", "action": "click", "event_id": "b1-u0-h0"}
+    assert server.http.post("/v1/events", json={"events": [other]}).status_code == 409, "that id is on disk"

@@ -29,7 +29,7 @@ def test_acknowledged_writes_hold_on_every_worker_through_swaps_and_the_end_lose
     with bench["serving_workers"].served(home_copy, workers=2) as server:
         found = bench["serving_history"].run(home_copy, 300, seconds=30.0, width=4, server=server)
         assert found["violations"] == 0, found
-        assert found["failed"] == 0, found
+        assert found["failed"] == 0, found["problems"]
         assert min(found["told"].get(kind, 0) for kind in ("slates", "hide", "seen")) > 0, found
         swaps = bench["serving_swaps"].measure(home_copy, 2, width=2, server=server)
         assert (swaps["failed"], swaps["mixed"], swaps["not_live"]) == (0, 0, 0), swaps

@@ -16,7 +16,13 @@ from slatewise.training.feature_input import FeatureInput  # noqa: E402
 from slatewise.training.moments import named_by_requests  # noqa: E402
 from slatewise.training.progress import Silent  # noqa: E402
 from slatewise.training.ranker_loss import SlateLoss  # noqa: E402
-from slatewise.training.ranker_slates import RankerData, judging, sampled_columns, slate_ndcg  # noqa: E402
+from slatewise.training.ranker_slates import (  # noqa: E402
+    RankerData,
+    judged_slates,
+    judging,
+    sampled_columns,
+    slate_ndcg,
+)
 from slatewise.training.ranker_training import Judged, RankerFit, fit_small_ranker, is_clearly_worse  # noqa: E402
 from slatewise.training.slates import Slates  # noqa: E402
 from slatewise.training.windows import pad_histories  # noqa: E402
@@ -97,6 +103,20 @@ def test_the_pass_that_orders_held_back_users_best_is_kept() -> None:
     fit = fitted(given, epochs=4)
     assert fit.ndcg == max(step["ndcg@10"] for step in fit.curve)
     assert fit.earns_its_place
+
+
+def test_where_slates_were_shown_only_they_judge() -> None:
+    rng = np.random.default_rng(2)
+    label = np.zeros((200, 6, 1), bool)
+    label[:, 0] = True
+    label[:10] = False
+    position = np.tile(np.arange(6), (200, 1))
+    position[100:] = -1
+    given = slates_of(rng.standard_normal((200, 6, 2)).astype(np.float32), label, position)
+    everyone = np.ones(200, bool)
+    assert judged_slates(given, everyone).tolist() == list(range(10, 100)), "shown, and something wanted"
+    few = np.arange(200) >= 60
+    assert judged_slates(given, few).tolist() == list(range(60, 200)), "forty that were shown are not enough"
 
 
 def test_pieces_tell_where_a_number_lies_and_say_nothing_of_what_is_missing() -> None:

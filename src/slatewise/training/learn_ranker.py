@@ -39,7 +39,7 @@ from slatewise.training.moments import (
 )
 from slatewise.training.progress import Progress
 from slatewise.training.quantise import Inputs, Predict, Quantised, compare, quantise
-from slatewise.training.ranker_slates import RankerData, judging, slate_ndcg
+from slatewise.training.ranker_slates import RankerData, judged_slates, judging, slate_ndcg
 from slatewise.training.ranker_training import Judged, RankerFit, fit_ranker, fit_small_ranker
 from slatewise.training.retriever import Retriever
 from slatewise.training.slates import Slates, build_slates
@@ -92,7 +92,7 @@ class LearnedRanker:
     def _quantised(self, folder: Path, clock: Clock) -> Quantised:
         slates, data = self.given.data.slates, self.given.data
         learnt = np.flatnonzero(~self.given.judges)
-        judge = np.flatnonzero(self.given.judges & slates.label.any((1, 2)))[:COMPARED]
+        judge = judged_slates(slates, self.given.judges)[:COMPARED]
         samples = [_served(data, i) for i in learnt[:: max(1, learnt.size // SAMPLES)][:SAMPLES].tolist()]
         quantise(folder / RANKER, folder / RANKER_INT8, samples)
 

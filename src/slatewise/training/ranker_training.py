@@ -19,7 +19,14 @@ from slatewise.training.calibration import calibration_error, platt
 from slatewise.training.progress import Progress
 from slatewise.training.ranker_loss import SlateLoss
 from slatewise.training.ranker_module import AFFINITY, Calibrated, RankerModule, SmallRanker
-from slatewise.training.ranker_slates import RankerData, sampled_columns, slate_ndcg, slate_ndcgs
+from slatewise.training.ranker_slates import (
+    ENOUGH_SHOWN,
+    RankerData,
+    judged_slates,
+    sampled_columns,
+    slate_ndcg,
+    slate_ndcgs,
+)
 
 BATCH = 64
 LEARNING_RATE = 1e-3
@@ -31,8 +38,6 @@ WINDOW_SHARE = 0.05
 FASTER = 20.0
 SMALL_SHARE = 0.15
 """Share of the ranker's time that the small variant may take."""
-ENOUGH_SHOWN = 50
-"""Shown slates from which on probabilities are those of what was shown, at the first place."""
 
 
 @dataclass(slots=True)
@@ -89,7 +94,7 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
     wanted: Mask = np.asarray(slates.label[train].any(2))
     model.numbers.fit(slates.feature[train][held], wanted[held])
     fit = RankerFit(model)
-    useful = judge[slates.label[judge].any((1, 2))]
+    useful = judged_slates(slates, given.judges)
     fit.retrieval_ndcg = slate_ndcg(slates.feature[useful][..., AFFINITY], slates, useful)
     train = train[slates.label[train].any((1, 2))]
     loss_of = SlateLoss(slates.label.shape[2], settings.position_bias == "corrected")
