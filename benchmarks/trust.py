@@ -31,7 +31,6 @@ import trust_removal
 import trust_syscalls
 from trust_store import Counts
 
-
 TRIES = 4
 """How often a twin is looked for before it counts as unnoticed."""
 
