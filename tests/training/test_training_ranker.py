@@ -18,13 +18,12 @@ from slatewise.training.progress import Silent  # noqa: E402
 from slatewise.training.ranker_loss import SlateLoss  # noqa: E402
 from slatewise.training.ranker_slates import (  # noqa: E402
     RankerData,
-    judged_slates,
     judging,
     sampled_columns,
     slate_ndcg,
 )
 from slatewise.training.ranker_training import Judged, RankerFit, fit_small_ranker, is_clearly_worse  # noqa: E402
-from slatewise.training.slates import Slates  # noqa: E402
+from slatewise.training.slates import Slates, judged_slates  # noqa: E402
 from slatewise.training.windows import pad_histories  # noqa: E402
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from slatewise.domain.ids import Mask
-from slatewise.training.slates import Slates
+from slatewise.training.slates import Slates, judged_slates
 
 LAMBDARANK = "lambdarank.txt"
 """The file of a bundle."""
@@ -46,16 +46,17 @@ class Trees:
 
 
 def fit_lambdarank(slates: Slates, judges: Mask, seed: int, threads: int) -> Trees | None:
-    """Fit on the slates outside *judges*, stopped by those in it. None without lightgbm, or without slates of either.
+    """Fit on the slates outside *judges*, stopped by those in it that judge the ranker.
 
+    None without lightgbm, or without slates of either.
     An item that anything was wanted of is relevant: trees have one head.
     """
     if importlib.util.find_spec("lightgbm") is None:
         return None
     import lightgbm as lgb
 
-    useful = slates.label.any((1, 2))
-    train, judge = np.flatnonzero(useful & ~judges), np.flatnonzero(useful & judges)
+    train = np.flatnonzero(slates.label.any((1, 2)) & ~judges)
+    judge = judged_slates(slates, judges)
     if not train.size or not judge.size:
         return None
     told: dict[str, dict[str, list[float]]] = {}

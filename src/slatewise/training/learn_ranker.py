@@ -39,10 +39,10 @@ from slatewise.training.moments import (
 )
 from slatewise.training.progress import Progress
 from slatewise.training.quantise import Inputs, Predict, Quantised, compare, quantise
-from slatewise.training.ranker_slates import RankerData, judged_slates, judging, slate_ndcg
+from slatewise.training.ranker_slates import RankerData, judging, slate_ndcg
 from slatewise.training.ranker_training import Judged, RankerFit, fit_ranker, fit_small_ranker
 from slatewise.training.retriever import Retriever
-from slatewise.training.slates import Slates, build_slates
+from slatewise.training.slates import Slates, build_slates, judged_slates
 from slatewise.training.windows import pad_histories
 
 FEWEST_SLATES = 50

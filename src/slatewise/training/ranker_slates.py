@@ -13,8 +13,6 @@ from slatewise.ports.models import Bag
 from slatewise.training.slates import Slates
 
 VALIDATION_SHARE = 0.1
-ENOUGH_SHOWN = 50
-"""Shown slates from which on they alone judge and calibrate."""
 SAMPLED = 64
 """Candidates of a slate one update looks at: all that were wanted, the others by chance. Judged on whole slates."""
 
@@ -55,18 +53,6 @@ def judging(slates: Slates, seed: int) -> Mask:
     users = np.unique(slates.user)
     size = max(1, math.ceil(users.size * VALIDATION_SHARE)) if users.size > 1 else 0
     return np.isin(slates.user, np.random.default_rng(seed).permutation(users)[:size])
-
-
-def judged_slates(slates: Slates, judges: Mask) -> np.ndarray:
-    """Return which of the slates in *judges* hold something wanted and tell models apart, as places.
-
-    Where enough was really shown, what was shown. Scores add up probabilities, which are those of what is shown: of an
-    action that never comes from a slate, such as a view on the way, they say nothing, and lists in which such an action
-    was wanted would judge by chance.
-    """
-    useful = np.flatnonzero(judges & slates.label.any((1, 2)))
-    shown = useful[(slates.position[useful] >= 0).any(1)]
-    return shown if shown.size >= ENOUGH_SHOWN else useful
 
 
 def sampled_columns(slates: Slates, at: np.ndarray, rng: np.random.Generator) -> np.ndarray:

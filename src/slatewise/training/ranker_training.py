@@ -20,13 +20,12 @@ from slatewise.training.progress import Progress
 from slatewise.training.ranker_loss import SlateLoss
 from slatewise.training.ranker_module import AFFINITY, Calibrated, RankerModule, SmallRanker
 from slatewise.training.ranker_slates import (
-    ENOUGH_SHOWN,
     RankerData,
-    judged_slates,
     sampled_columns,
     slate_ndcg,
     slate_ndcgs,
 )
+from slatewise.training.slates import ENOUGH_SHOWN, judged_slates
 
 BATCH = 64
 LEARNING_RATE = 1e-3

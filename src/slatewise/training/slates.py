@@ -13,7 +13,7 @@ import numpy as np
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.columns import Interactions
 from slatewise.domain.events import Attributes
-from slatewise.domain.ids import Vectors
+from slatewise.domain.ids import Mask, Vectors
 from slatewise.domain.query import Query, Resolved, UserState
 from slatewise.ports.features import FeatureFrame, FeatureState
 from slatewise.training.moments import Moment
@@ -21,6 +21,8 @@ from slatewise.training.progress import Progress
 from slatewise.training.windows import Padded, pad_histories
 
 CHUNK = 256
+ENOUGH_SHOWN = 50
+"""Shown slates from which on they alone judge and calibrate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,18 @@ class Slates:
     def shape(self) -> tuple[int, int, int, int]:
         """Slates, candidates of the longest, features, heads."""
         return (*self.feature.shape, self.label.shape[2])
+
+
+def judged_slates(slates: Slates, judges: Mask) -> np.ndarray:
+    """Return which of the slates in *judges* hold something wanted and tell models apart, as places.
+
+    Where enough was really shown, what was shown. Scores add up probabilities, which are those of what is shown: of an
+    action that never comes from a slate, such as a view on the way, they say nothing, and lists in which such an action
+    was wanted would judge by chance.
+    """
+    useful = np.flatnonzero(judges & slates.label.any((1, 2)))
+    shown = useful[(slates.position[useful] >= 0).any(1)]
+    return shown if shown.size >= ENOUGH_SHOWN else useful
 
 
 def build_slates(
