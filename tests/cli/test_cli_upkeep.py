@@ -56,3 +56,20 @@ def test_damage_is_found_refused_and_given_up_or_restored(home: str, tmp_path: P
     code, rebuilt = run("rebuild", "--home", restored)
     assert (code, rebuilt["events"], rebuilt["lost"]) == (0, 50, 0)
     assert set(rebuilt["digests"]) == {"events", "catalogue", "users"}
+
+
+def test_a_user_is_exported_erased_and_not_restored(home: str, tmp_path: Path) -> None:
+    archive, restored, file = str(tmp_path / "b.tar"), str(tmp_path / "restored"), tmp_path / "u1.json"
+    assert run("backup", archive, "--home", home)[0] == 0
+    assert CliRunner().invoke(app, ["users", "export", "u1", "--home", home, "--to", str(file)]).exit_code == 0
+    told = CliRunner().invoke(app, ["users", "export", "u1", "--home", home]).stdout
+    assert json.loads(told) == json.loads(file.read_text())
+    assert [done["event_id"] for done in json.loads(told)["interactions"]] == [str(i) for i in range(1, 50, 5)]
+    code, receipt = run("users", "erase", "u1", "--home", home)
+    assert (code, receipt["interactions"], receipt["bundles"]) == (0, 10, [])
+    assert run("users", "erase", "u1", "--home", home)[0] == 3
+    assert bad(run("doctor", "--verify", "--home", home)[1]) == []
+    assert run("restore", archive, "--home", restored, "--ledger", str(tmp_path / "none"))[0] == 2
+    assert run("restore", archive, "--home", restored, "--ledger", f"{home}/erasures.jsonl")[1]["erased"] == 1
+    assert {(Path(restored) / name).stat().st_mode & 0o777 for name in ("erasures.jsonl", "erasures.key")} == {0o600}
+    assert run("users", "erase", "u1", "--home", restored)[0] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 
 from slatewise.domain.answer import Answer, AnswerItem, ExplainedCandidate
+from slatewise.domain.erasure import Erasure
 from slatewise.domain.errors import BundleError, Expired, InputError, NotFound, NotReady
 from slatewise.domain.events import Interaction, ItemChange, Receipt, UserChange
 from slatewise.domain.query import Query
@@ -103,10 +105,22 @@ class MemoryHome:
             raise NotFound(f"no user {user_id!r}")
         return self.users[user_id]
 
-    def delete_user(self, user_id: str) -> Receipt:
-        self.users.pop(user_id, None)
+    def delete_user(self, user_id: str) -> Erasure:
+        described = self.users.pop(user_id, None) is not None
+        before = len(self.events)
         self.events = [e for e in self.events if e.user_id != user_id]
-        return self._receipt(1)
+        gone, version = before - len(self.events), self._receipt(1).version
+        return Erasure(1, 0, version, gone, 0, int(described), 0, "e1", 100.0, tuple(self.published))
+
+    def export_user(self, user_id: str) -> Iterator[bytes]:
+        known = self.user(user_id)
+        did = [
+            {"item_id": e.item_id, "action": e.action, "timestamp": e.at, "value": e.value, "event_id": None,
+             "request_id": None}
+            for e in self.events if e.user_id == user_id
+        ]  # fmt: skip
+        whole = {"user_id": user_id, "attributes": dict(known.attributes), "changes": [], "impressions": []}
+        return iter([json.dumps(whole)[:-1].encode(), b', "interactions": ', json.dumps(did).encode(), b"}"])
 
     def answer(self, query: Query) -> Answer:
         self._fail()

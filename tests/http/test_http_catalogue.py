@@ -108,5 +108,12 @@ def test_user_comes_back_as_put_and_can_be_forgotten(call):
     told = call("GET", "/v1/users/u%2F1").json()
     assert told.pop("changed_at") > 1.6e9
     assert told == {"user_id": "u/1", "attributes": {"age": 31.0}}
-    assert call("DELETE", "/v1/users/u%2F1").json()["version"] == 2
+    call("POST", "/v1/events", {"events": [{"user_id": "u/1", "item_id": "a"}]})
+    exported = call("GET", "/v1/users/u%2F1/export").json()
+    assert exported["attributes"] == {"age": 31.0}
+    assert [done["item_id"] for done in exported["interactions"]] == ["a"]
+    receipt = call("DELETE", "/v1/users/u%2F1").json()
+    assert (receipt["version"], receipt["interactions"], receipt["entry"]) == (3, 1, "e1")
+    assert receipt["bundles"] == ["b1", "b2", "broken"]
+    assert call("GET", "/v1/users/u%2F1/export").status_code == 404
     assert call("GET", "/v1/users/u%2F1").status_code == 404

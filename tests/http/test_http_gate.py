@@ -30,6 +30,7 @@ NEEDS = {
     "item": "catalogue",
     "delete_item": "catalogue",
     "user": "admin",
+    "export_user": "admin",
     "delete_user": "admin",
     "promote": "admin",
     "bundles": "observe",

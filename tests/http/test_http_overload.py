@@ -181,6 +181,7 @@ def test_every_route_has_a_class_or_is_always_answered(call):
     ("POST", "/v1/events", 200, "events"),
     ("POST", "/v1/events", BIG_BODY_BYTES + 1, "bulk"),
     ("DELETE", "/v1/users/u", 0, "events"),
+    ("GET", "/v1/users/a/b/export", 0, "bulk"),
     ("PUT", "/v1/items", 0, "bulk"),
     ("POST", "/v1/bundles/b/promote", 0, "bulk"),
     ("GET", "/healthz", 0, None),

@@ -202,7 +202,7 @@ def test_backup_and_restore_overwrite_nothing(path: Path, tmp_path: Path) -> Non
     back_up(path, target, SystemClock())
     with pytest.raises(InputError, match="does not exist yet"):
         back_up(path, target, SystemClock())
-    with pytest.raises(InputError, match="does not exist yet, or is empty"):
+    with pytest.raises(InputError, match="does not exist yet, or holds only an erasure ledger"):
         restore(target, path)
     with pytest.raises(InputError, match="HOME"):
         back_up(tmp_path / "nothing", tmp_path / "c.tar", SystemClock())

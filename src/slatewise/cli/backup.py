@@ -38,13 +38,19 @@ def backup(
 def restore(
     archive: Annotated[Path, typer.Argument(help="A file made by `slatewise backup`.")],
     home: HomeOption = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option("--ledger", help="The erasures.jsonl of the HOME, with its key beside it: who stays erased."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new HOME from a backup, after checking every digest and every event.
 
+    Users erased since stay erased: told by --ledger, or by erasures.jsonl and erasures.key left in the folder.
+
     Example: slatewise restore shop-2026-11-30.tar --home shop
     """
-    _told(restore_home(archive, home_path(home)), as_json, "restored to")
+    _told(restore_home(archive, home_path(home), ledger), as_json, "restored to")
 
 
 def rebuild(
@@ -76,3 +82,5 @@ def _told(report: BackupReport, as_json: bool, how: str) -> None:
     else:
         size = f"{report.bytes / 1e6:.1f} MB"
         results.print(f"{how} {report.path}: version {report.version:,}, {report.bundles} bundles, {size}, checked")
+        if report.erased:
+            results.print(f"{report.erased} users erased since are not in it")

@@ -21,6 +21,7 @@ from slatewise.cli import (
     settings,
     train,
     tune,
+    users,
 )
 from slatewise.cli.terminal import console
 from slatewise.domain.errors import ConfigError, Expired, InputError, NotFound, NotReady, SlatewiseError
@@ -41,6 +42,7 @@ for verb in (demo, imports, train, tune, evaluate, serve, bench, recommend, sett
     verb.register(app)
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
 
 
 def version(shown: bool) -> None:

@@ -24,10 +24,12 @@ RECORD_MANY = Route("/v1/events", "bulk")
 RECOMMEND = Route("/v1/recommendations", "slates")
 RECOMMEND_TO = Route("/v1/recommendations/{user_id}", "slates")
 SIMILAR = Route("/v1/items/{item_id}/similar", "slates")
+EXPORT = Route("/v1/users/{user_id}/export", "bulk")
 
 _USER = len("/v1/recommendations/")
 _ITEM = len("/v1/items/")
 _SIMILAR = len("/similar")
+_SHORTEST_EXPORT = len("/v1/users//export")
 
 _WHOLE = {
     ("POST", "/v1/events"): RECORD,
@@ -57,6 +59,8 @@ def classify(method: str, path: str, body_bytes: int = 0) -> Route | None:
             return RECOMMEND_TO
         if item_of(path) is not None:
             return SIMILAR
+        if path.startswith("/v1/users/") and path.endswith("/export") and len(path) >= _SHORTEST_EXPORT:
+            return EXPORT
     for prefix, touched, removed in _BELOW:
         if path.startswith(prefix):
             return removed if method == "DELETE" else touched

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from slatewise.domain.answer import Answer, AnswerItem
+from slatewise.domain.erasure import Erasure
 from slatewise.domain.events import Interaction, ItemChange, Receipt, UserChange
 from slatewise.domain.query import Query
 from slatewise.domain.settings import Settings
@@ -76,8 +77,12 @@ class HomeApi(Protocol):
         """Return the user's attributes. Raises NotFound."""
         ...
 
-    def delete_user(self, user_id: str, /) -> Receipt:
-        """Forget a user: history and attributes."""
+    def delete_user(self, user_id: str, /) -> Erasure:
+        """Erase a user, down to the bytes. Raises NotFound."""
+        ...
+
+    def export_user(self, user_id: str, /) -> Iterator[bytes]:
+        """Return all that is known of a user, as the parts of one JSON object. Raises NotFound at once."""
         ...
 
     def answer(self, query: Query, /) -> Answer:

@@ -21,6 +21,20 @@ class ReceiptOut(Told):
     version: int = Field(description="Pass it as min_version; an answer with as_of at or above it reflects this write.")
 
 
+class ErasureOut(ReceiptOut):
+    """What was destroyed of a user."""
+
+    model_config = ConfigDict(json_schema_extra={})
+
+    interactions: int
+    impressions: int
+    changes: int = Field(description="Descriptions of the user, and earlier removals.")
+    rejects: int = Field(description="Lines that imports refused and that named the user.")
+    entry: str = Field(description="The entry of the erasure ledger, which restored backups are held against.")
+    at: float = Field(description="Seconds since the epoch.")
+    bundles: list[str] = Field(description="Bundles trained before: the user had a part in what they learned.")
+
+
 class ItemOut(Told):
     """An item as it stands."""
 
@@ -39,6 +53,45 @@ class UserOut(Told):
     user_id: str
     attributes: dict[str, str | float | bool | list[str] | list[float]]
     changed_at: float | None = Field(description="Seconds since the epoch.")
+
+
+class UserChangeOut(Told):
+    """What a user was said to be."""
+
+    timestamp: float = Field(description="Seconds since the epoch.")
+    attributes: dict[str, str | float | bool | list[str] | list[float]]
+
+
+class InteractionOut(Told):
+    """What a user did."""
+
+    item_id: str
+    action: str
+    timestamp: float | None = Field(description="Seconds since the epoch; null where unknown.")
+    value: float
+    event_id: str | None
+    request_id: str | None
+
+
+class ImpressionOut(Told):
+    """What a user was shown."""
+
+    timestamp: float = Field(description="Seconds since the epoch.")
+    request_id: str
+    shown: list[str]
+    propensity: list[float] | None = None
+    explored_from: int = 0
+    context: dict[str, str | float | bool | list[str]] = {}
+
+
+class UserExportOut(Told):
+    """All that is known of a user."""
+
+    user_id: str
+    attributes: dict[str, str | float | bool | list[str] | list[float]] = Field(description="As last told.")
+    changes: list[UserChangeOut]
+    interactions: list[InteractionOut]
+    impressions: list[ImpressionOut]
 
 
 class AnswerItemOut(Told):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from slatewise.http import parsing
 from slatewise.http.door import Door
@@ -13,7 +14,7 @@ from slatewise.http.encoding import json_response
 from slatewise.http.errors import described
 from slatewise.http.fields import PathId
 from slatewise.http.requests import UsersIn
-from slatewise.http.responses import ReceiptOut, UserOut
+from slatewise.http.responses import ErasureOut, ReceiptOut, UserExportOut, UserOut
 
 UserId = Annotated[PathId, Path(description="The user's id, percent-encoded; slashes may stand as they are.")]
 
@@ -35,6 +36,23 @@ def routes(door: Door) -> APIRouter:
         return json_response(await door.write_batch("users", door.home.put_users, users))
 
     @router.get(
+        "/{user_id:path}/export",
+        summary="All that is known of a user",
+        response_model=UserExportOut,
+        responses=described(404, 422, 503),
+    )
+    async def export_user(user_id: UserId) -> Response:
+        """Return attributes, interactions and impressions, as one JSON object that is sent while it is read."""
+        parts = await door.read(door.home.export_user, user_id)
+
+        async def sent() -> AsyncIterator[bytes]:
+            # The first part was let in; the rest must not be refused once the answer has begun.
+            while part := await door.operate(next, parts, b""):
+                yield part
+
+        return StreamingResponse(sent(), media_type="application/json")
+
+    @router.get(
         "/{user_id:path}",
         summary="A user's attributes",
         response_model=UserOut,
@@ -47,12 +65,12 @@ def routes(door: Door) -> APIRouter:
 
     @router.delete(
         "/{user_id:path}",
-        summary="Forget a user",
-        response_model=ReceiptOut,
+        summary="Erase a user",
+        response_model=ErasureOut,
         responses=described(404, 422, 503, 507),
     )
     async def delete_user(user_id: UserId) -> Response:
-        """Forget the user: history and attributes no longer count in any answer or training."""
+        """Destroy all that is known of the user, down to the bytes, and say what it was. Backups are not touched."""
         return json_response(await door.remove(door.home.delete_user, user_id))
 
     return router

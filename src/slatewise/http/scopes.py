@@ -22,6 +22,7 @@ SCOPE_OF: Mapping[tuple[str, str], str] = {
     ("GET", "/v1/items/{item_id}"): "catalogue",
     ("DELETE", "/v1/items/{item_id}"): "catalogue",
     ("GET", "/v1/users/{user_id}"): "admin",
+    ("GET", "/v1/users/{user_id}/export"): "admin",
     ("DELETE", "/v1/users/{user_id}"): "admin",
     ("POST", "/v1/bundles/{bundle_id}/promote"): "admin",
     ("GET", "/v1/bundles"): "observe",

@@ -85,6 +85,11 @@ class Repeats:
             kept[key] = _Kept(stamp, slate, query.at, begun)
         return slate
 
+    def clear(self) -> None:
+        """Keep nothing of what was kept so far."""
+        if self._kept is not None:
+            self._kept.clear()
+
     def _stamp(self, query: Query) -> _Stamp:
         user = 0 if query.user_id is None else self._users.state(query.user_id).version
         return self._bundle(), user, self._catalogue.version

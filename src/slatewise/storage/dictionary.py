@@ -14,7 +14,7 @@ CACHED_IDS = 2_000_000
 
 
 class IdDictionary:
-    """Ids to rows, inside the writer's transactions. Rows never change, so what is cached stays right for ever."""
+    """Ids to rows, inside the writer's transactions. Rows never change, so what is cached is right until `forget`."""
 
     def __init__(self, table: str) -> None:
         self._find = f"SELECT id, row FROM {table} WHERE id IN (SELECT value FROM json_each(?))"
@@ -49,11 +49,15 @@ class IdDictionary:
         db.executemany(self._insert, ((*given, row_sum(given)) for given in self._given[self._flushed :]))
         self._flushed = len(self._given)
 
+    def forget(self) -> None:
+        """Ask the table again for every id: one of them lost its row."""
+        self._rows.clear()
+
     def settle(self, *, committed: bool) -> None:
         """End the transaction: keep what it gave, or forget it."""
         if not committed:
             for _, id, _ in self._given:
-                del self._rows[id]
+                self._rows.pop(id, None)
         self._given = []
         self._flushed = 0
         self._next = -1  # another process may give rows before our next transaction

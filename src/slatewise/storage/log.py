@@ -14,6 +14,7 @@ from slatewise.domain.errors import StorageError
 from slatewise.domain.events import Event, Impression, Receipt, Stored
 from slatewise.storage import reading, schema
 from slatewise.storage.encoding import encode
+from slatewise.storage.erasing import Erased, erase, find_shown
 from slatewise.storage.mark import Mark, check_mark
 from slatewise.storage.readers import Readers
 from slatewise.storage.space import Reserve
@@ -91,12 +92,11 @@ class SqliteEventLog:
         stored then, and other callers are not affected. Raises StorageError when the disk failed: then it is not known
         whether they are stored, and nothing more is taken until the log is opened anew.
         """
-        if self._writer is None:
-            raise StorageError(f"{self._path} is open for reading only")
+        writer = self._writing()
         encoded = encode(events, self._actions)
         if not encoded:
             return Receipt(accepted=0, duplicates=0, version=self.end)
-        return self._writer.submit(encoded)
+        return writer.submit(encoded)
 
     def read(self, start: int = 0, stop: int | None = None, *, impressions: bool = True) -> Iterator[Stored]:
         while True:
@@ -134,6 +134,30 @@ class SqliteEventLog:
         for request_id, item, code in rows:
             found.setdefault(request_id, []).append((item, actions[code]))
         return found
+
+    def erase_user(self, user_id: str, at: float) -> Erased | None:
+        """Destroy all that the log holds of a user, at the instant *at*; None where it never heard of them.
+
+        What followers read from now on ends with a `UserRemoval` of nobody by name: its row says who it was. Copies
+        may lie in the file until `compact`, then in the write-ahead log until `empty`. Raises StorageError; then it is
+        not known whether they are erased.
+        """
+        with self._readers.borrow() as db:
+            shown = find_shown(db, user_id)
+        return self._writing().erase(lambda db: erase(db, user_id, at, shown))
+
+    def compact(self) -> None:
+        """Write the file anew, so that it holds nothing but its rows; appends wait. Raises StorageError."""
+        self._writing().compact()
+
+    def empty(self) -> bool:
+        """Leave nothing in the write-ahead log; False where a reader was in the way: try again. Raises StorageError."""
+        return self._writing().empty()
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise StorageError(f"{self._path} is open for reading only")
+        return self._writer
 
     def borrow(self) -> AbstractContextManager[sqlite3.Connection]:
         """Lend a read connection to another view in this room."""

@@ -86,6 +86,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> wal.Tail:
         # FULL syncs the write-ahead log before every commit returns: what is acknowledged survives a power cut.
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA cache_size = -65536")
+        secure(db)
         # The writer folds the write-ahead log back itself: done by SQLite after a commit, its errors go unheard.
         db.execute("PRAGMA wal_autocheckpoint = 0")
         db.execute("PRAGMA journal_size_limit = 67108864")
@@ -114,8 +115,26 @@ def prepare(db: sqlite3.Connection, path: Path) -> wal.Tail:
 
 def create(db: sqlite3.Connection) -> None:
     """Make the tables of an empty file, in the transaction that is open where one is."""
+    secure(db)
     _execute(db, _TABLES)
     note_shape(db)
+
+
+def secure(db: sqlite3.Connection) -> None:
+    """Have zeros written over whatever is deleted. Copies that moving rows left behind stay: see `compact`."""
+    db.execute("PRAGMA secure_delete = ON").fetchone()
+
+
+def compact(db: sqlite3.Connection) -> None:
+    """Write the whole file anew from its rows, outside a transaction: where pages merge or split, old copies remain.
+
+    Needs the file's size twice more meanwhile, here and where temporary files go; other writers wait.
+    """
+    db.execute("PRAGMA temp_store = FILE")  # in memory, a large log would take all of it
+    try:
+        db.execute("VACUUM")
+    finally:
+        db.execute("PRAGMA temp_store = MEMORY")
 
 
 def note_shape(db: sqlite3.Connection) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from slatewise.domain.ids import Rows
 from slatewise.storage.log import SqliteEventLog
 
 PAGE = 500
+WALK = 50_000
 
 
 class UserNames:
@@ -26,6 +27,19 @@ class UserNames:
                 marks = ",".join("?" * len(part))
                 found.update(db.execute(f"SELECT row, id FROM user_ids WHERE row IN ({marks})", part))
         return [found.get(row, "") for row in wanted]
+
+    def pages(self) -> Iterator[list[str]]:
+        """Yield all ids, part by part."""
+        after = -1
+        while True:
+            with self._log.borrow() as db:
+                page = db.execute(
+                    "SELECT row, id FROM user_ids WHERE row > ? ORDER BY row LIMIT ?", (after, WALK)
+                ).fetchall()
+            if not page:
+                return
+            yield [id for _, id in page]
+            after = page[-1][0]
 
     def rows(self, ids: Collection[str]) -> Mapping[str, int]:
         """Return the row of every id that has one."""

@@ -13,6 +13,7 @@ from slatewise.domain.events import Interaction, Stored, UserChange, UserRemoval
 from slatewise.domain.ids import Rows
 from slatewise.domain.query import UserState
 from slatewise.domain.settings import StorageSettings
+from slatewise.storage.erasing import is_placeholder
 from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.user_reading import NOBODY, KnownUser, read_attributes, read_user
 
@@ -62,6 +63,8 @@ class LiveUsers:
                 if stored.offset < self._followed or not isinstance(event, Interaction | UserChange | UserRemoval):
                     continue
                 user_id = event.user_id
+                if is_placeholder(user_id):
+                    self._drop_row(stored.user)
                 # Whoever is reading this user read too early: the answer is right for them, but not to be kept.
                 self._loading.pop(user_id, None)
                 known = self._cache.pop(user_id, None)
@@ -70,6 +73,12 @@ class LiveUsers:
                     self._cache[user_id] = folded
             if events:
                 self._followed = max(self._followed, events[-1].offset + 1)
+
+    def _drop_row(self, row: int) -> None:
+        """Forget a user whose name is gone from the log, so that only the row says who it was."""
+        self._loading.clear()
+        for user_id in [user_id for user_id, known in self._cache.items() if known.state.row == row]:
+            self._cache.pop(user_id, None)
 
     def _known(self, user_id: str) -> KnownUser:
         with self._gate:

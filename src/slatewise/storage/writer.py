@@ -6,21 +6,24 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from slatewise.domain.errors import Conflict, ReadOnly, StorageError, StorageFull
 from slatewise.domain.events import Receipt
 from slatewise.storage import schema
 from slatewise.storage.dictionary import IdDictionary
 from slatewise.storage.encoding import EncodedEvent
+from slatewise.storage.erasing import Erased, erasures
 from slatewise.storage.known import without_known
 from slatewise.storage.mark import Mark
 from slatewise.storage.space import LOW_BYTES, Reserve
 from slatewise.storage.sums import row_sum
 
 _log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 GROUP_EVENTS = 50_000
 """Events after which a transaction takes no further caller, so that nobody waits for a whole import."""
@@ -48,10 +51,20 @@ _REMOVALS = frozenset({schema.ITEM_REMOVAL, schema.USER_REMOVAL})
 
 
 class _Waiting:
-    def __init__(self, events: Sequence[EncodedEvent]) -> None:
+    """A caller with events to append, or a *job* for the transaction, or something to do *outside* of any."""
+
+    def __init__(
+        self,
+        events: Sequence[EncodedEvent] = (),
+        job: Callable[[sqlite3.Connection], Any] | None = None,
+        *,
+        outside: Callable[[], object] | None = None,
+    ) -> None:
         self.events = events
+        self.job = job
+        self.outside = outside
         self.only_removes = all(event.kind in _REMOVALS for event in events)
-        self.receipt: Future[Receipt] = Future()
+        self.receipt: Future[Any] = Future()
 
 
 class Writer:
@@ -70,6 +83,7 @@ class Writer:
         self._users = IdDictionary("user_ids")
         self._items = IdDictionary("item_ids")
         self._actions: dict[str, int] = {}
+        self._erasures = -1
         self._pages = 0
         self._is_full = self._is_low = False
         self._wanted_bytes = self._groups = 0
@@ -91,7 +105,23 @@ class Writer:
 
         Raises Conflict, StorageFull and ReadOnly, with nothing stored, and StorageError: then it may not be known.
         """
-        waiting = _Waiting(events)
+        receipt: Receipt = self._put(_Waiting(events))
+        return receipt
+
+    def erase(self, job: Callable[[sqlite3.Connection], Erased | None]) -> Erased | None:
+        """Run *job*, which erases, in a transaction that is on disk when this returns. Raises as `submit`."""
+        erased: Erased | None = self._put(_Waiting(job=job))
+        return erased
+
+    def compact(self) -> None:
+        """Write the file anew, so that it holds nothing but its rows. Raises as `submit`, StorageFull above all."""
+        self._put(_Waiting(outside=lambda: schema.compact(self._db)))
+
+    def empty(self) -> bool:
+        """Fold all of the write-ahead log back; False where somebody reads old pages of it. Raises as `submit`."""
+        return bool(self._put(_Waiting(outside=lambda: self._fold_back("TRUNCATE"))))
+
+    def _put(self, waiting: _Waiting) -> Any:
         with self._gate:
             if self._broken is not None:
                 raise ReadOnly(self._broken)
@@ -162,9 +192,12 @@ class Writer:
             _refuse([waiting for waiting in group if not waiting.only_removes], StorageFull(FULL))
             group = [waiting for waiting in group if waiting.only_removes]
         try:
-            self._write(group)
+            self._write([waiting for waiting in group if waiting.outside is None])
+            for waiting in group:
+                if waiting.outside is not None:
+                    waiting.receipt.set_result(waiting.outside())
         except sqlite3.Error as error:
-            self._fail(group, error)
+            self._fail([waiting for waiting in group if not waiting.receipt.done()], error)
 
     def _fits(self, group: Sequence[_Waiting]) -> bool:
         # To ask costs as much as a small write, and nobody fills all of LOW_BYTES within a few groups.
@@ -193,7 +226,8 @@ class Writer:
         committed = False
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            outcomes = [self._outcome(waiting.events) for waiting in group]
+            self._forget_erased()
+            outcomes = [self._outcome(waiting) for waiting in group]
             self._db.execute("COMMIT")
             committed = True
         finally:
@@ -204,13 +238,13 @@ class Writer:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
         if self._mark is not None:
-            self._mark.tell(max((o.version for o in outcomes if isinstance(o, Receipt)), default=0))
+            self._mark.tell(max((o.version for o in outcomes if isinstance(o, Receipt | Erased)), default=0))
         for waiting, outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, Receipt):
-                self._pages += _pages(outcome.accepted)
-                waiting.receipt.set_result(outcome)
-            else:
+            if isinstance(outcome, Conflict):
                 waiting.receipt.set_exception(outcome)
+            else:
+                self._pages += _pages(outcome.accepted if isinstance(outcome, Receipt) else 0)
+                waiting.receipt.set_result(outcome)
 
     def _fail(self, group: Sequence[_Waiting], error: sqlite3.Error) -> None:
         code = getattr(error, "sqlite_errorcode", 0)
@@ -239,17 +273,17 @@ class Writer:
             self._broken = self._refusal = f"the event log takes no more writes until it is opened anew, after: {error}"
         _log.critical("%s", self._broken)
 
-    def _fold_back(self, how: Literal["PASSIVE", "RESTART", "TRUNCATE"]) -> None:
+    def _fold_back(self, how: Literal["PASSIVE", "RESTART", "TRUNCATE"]) -> bool:
         """Copy the pages of the write-ahead log into the file, so that the log starts anew; TRUNCATE also empties it.
 
-        Readers of older pages are waited for, but with PASSIVE.
+        Readers of older pages are waited for, but with PASSIVE; False where the wait was too short.
         """
         if self._broken is not None:
-            return
+            return False
         self._pages = 0
         try:
             self._db.execute(f"PRAGMA busy_timeout = {0 if how == 'PASSIVE' else LINGER_MS}")
-            self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            is_busy = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()[0]
             self._db.execute(f"PRAGMA busy_timeout = {int(schema.BUSY_S * 1000)}")
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0)
@@ -257,8 +291,22 @@ class Writer:
                 self._give_up(error)
             else:
                 _log.warning("the write-ahead log was not folded back: %s", error)
+            return False
+        return not is_busy
 
-    def _outcome(self, events: Sequence[EncodedEvent]) -> Receipt | Conflict:
+    def _forget_erased(self) -> None:
+        """Believe no remembered row once anybody, in any process, erased a user."""
+        count = erasures(self._db)
+        if count != self._erasures:
+            self._erasures = count
+            self._users.forget()
+
+    def _outcome(self, waiting: _Waiting) -> Receipt | Erased | Conflict | None:
+        if waiting.job is not None:
+            erased: Erased | None = waiting.job(self._db)
+            self._forget_erased()
+            return erased
+        events = waiting.events
         try:
             return self._append(events, without_known(self._db, events))
         except Conflict as error:  # raised before anything of this caller was written

@@ -92,14 +92,14 @@ class ImpressionLog:
 
         Call it before a `UserRemoval` is appended, so that no impression follows the removal.
         """
-        self.drop(user_id)
+        self.drop(lambda other: other == user_id)
         with self._changed:
             self._changed.wait_for(lambda: all(i.user_id != user_id for _, i in self._writing))
 
-    def drop(self, user_id: str) -> None:
-        """Drop what is queued for a user, without waiting."""
+    def drop(self, is_gone: Callable[[str], bool]) -> None:
+        """Drop what is queued for users that *is_gone*, without waiting."""
         with self._changed:
-            self._queue = deque(entry for entry in self._queue if entry[1].user_id != user_id)
+            self._queue = deque(entry for entry in self._queue if not is_gone(entry[1].user_id))
             self._changed.notify_all()
 
     def flush(self, timeout_s: float = 10.0) -> bool:

@@ -45,24 +45,35 @@ class Answering:
         secret = home_secret(folders.secret)
         self.spans = [Spans(clock)] if settings.telemetry.traces == "otlp" else []
         self._shared = _shared(settings, folders, secret, clock, watch)
+        self._cache = ResultCache(settings.cache, clock, watch)
         cached = CachedRecommender(
             settings=settings,
             live=live,
-            cache=ResultCache(settings.cache, clock, watch),
+            cache=self._cache,
             wait=lambda version, limit_ms: wait(version, limit_ms / 1000),
             questions=Questions(secret),
             cursors=Cursors(secret, clock, settings.serving.cursor_ttl_s),
             shared=self._shared,
             watch=watch,
         )
-        self.recommend = Repeats(
+        self._repeats = Repeats(
             cached.recommend,
             bundle=lambda: live().bundle,
             users=users,
             catalogue=catalogue,
             clock=clock,
             explored=settings.reranking.exploration > 0,
-        ).recommend
+        )
+        self.recommend = self._repeats.recommend
+
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Drop slates of users that *is_gone*, and with them everybody's: most are kept under no name.
+
+        On bad days the cache would answer from what it kept last, whatever the version. The shared tier holds rows and
+        scores under keys that nobody can lead back, and versions that will not be asked for again.
+        """
+        self._repeats.clear()
+        self._cache.clear()
 
     def close(self) -> None:
         """Let go of connections, and send the spans that wait."""

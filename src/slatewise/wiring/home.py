@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from slatewise.bundles.registry import BundleInfo, FolderRegistry
 from slatewise.domain.answer import Answer, AnswerItem
+from slatewise.domain.erasure import Erasure
 from slatewise.domain.errors import InputError, NotFound, StorageError
 from slatewise.domain.events import (
     AttributeValue,
@@ -21,7 +22,6 @@ from slatewise.domain.events import (
     ItemRemoval,
     Receipt,
     UserChange,
-    UserRemoval,
 )
 from slatewise.domain.holdout import HoldoutMode
 from slatewise.domain.query import Condition, PastAction, Query
@@ -34,6 +34,7 @@ from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Clock
 from slatewise.serving.answer import answer
 from slatewise.storage.catalogue import LiveCatalogue
+from slatewise.storage.exporting import export_user
 from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.users import LiveUsers
 from slatewise.telemetry.clock import SystemClock
@@ -42,6 +43,7 @@ from slatewise.training.progress import Progress, Silent
 from slatewise.training.tune import Tuned, tune
 from slatewise.wiring.answering import Answering
 from slatewise.wiring.engine import Engine
+from slatewise.wiring.erasing import Erasing
 from slatewise.wiring.evaluate_job import evaluate_bundle
 from slatewise.wiring.folders import Folders
 from slatewise.wiring.import_job import ImportReport, Source, import_source
@@ -86,12 +88,13 @@ class Home:
         self.metrics = metrics or Metrics()
         self.keys = KeyFile(self.path, self.clock)
         self._log = SqliteEventLog(self.folders.log, self.settings.action_names)
+        self.registry = FolderRegistry(self.folders.bundles, self.clock)
+        self._erasing = Erasing(self.folders, self._log, self.registry, self.clock)
         self.catalogue = LiveCatalogue.load(self._log)
         self._users = LiveUsers(self._log, self.settings.storage, self.settings.seen_actions)
         self._ingest = Ingest(
             self._log, [self.catalogue, self._users], self.settings, self.clock, catalogue=self.catalogue
         )
-        self.registry = FolderRegistry(self.folders.bundles, self.clock)
         self._engine = Engine(
             self.settings, self._log, self.catalogue, self._users, self._ingest, self.registry, self.clock,
             np.random.default_rng(), self.metrics.index_recall,
@@ -102,7 +105,7 @@ class Home:
         )  # fmt: skip
         self._impressions, self._observers = observers(
             self._log, self.catalogue, self._ingest, self._engine.recent, self.clock, self.settings.telemetry,
-            self.metrics,
+            self.metrics, self._erasing.was_erased, self._answering.forget,
         )  # fmt: skip
         self._observers += self._answering.spans
         self._closed = False
@@ -138,11 +141,15 @@ class Home:
         """Add users' attributes or replace them."""
         return self._append(users)
 
-    def delete_user(self, user_id: str) -> Receipt:
-        """Forget a user: history and attributes count in no answer and no training from now on. Raises NotFound."""
-        self._require_user(user_id)
-        self._impressions.forget(user_id)
-        return self._append([UserRemoval(at=self.clock.now(), user_id=user_id)])
+    def delete_user(self, user_id: str) -> Erasure:
+        """Erase a user from log, memory and training, down to the bytes; the receipt says what. Raises NotFound."""
+        erased = self._erasing.erase(user_id, self._impressions.forget)
+        self._ingest.catch_up()
+        return erased
+
+    def export_user(self, user_id: str) -> Iterator[bytes]:
+        """Return all that the log holds of a user, as the parts of one JSON object. Raises NotFound."""
+        return export_user(self._log, user_id)
 
     def _append(self, events: Sequence[Event]) -> Receipt:
         start = self.clock.elapsed_ms()

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from slatewise.domain.events import Stored, UserRemoval
 from slatewise.domain.settings import TelemetrySettings
 from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Clock, Observer
 from slatewise.storage.catalogue import LiveCatalogue
+from slatewise.storage.erasing import is_placeholder
 from slatewise.storage.log import SqliteEventLog
 from slatewise.telemetry.impressions import ImpressionLog
 from slatewise.telemetry.metrics import Metrics
 from slatewise.wiring.recent import RecentQueries
 
+Drop: TypeAlias = Callable[[Callable[[str], bool]], object]
+
 
 class Forgetting:
-    """A follower that has every part drop what waits in memory about a user, whichever process removed them."""
+    """A follower that has every part drop what waits in memory about a user, whichever process removed them.
 
-    def __init__(self, *drop: Callable[[str], None]) -> None:
+    An erased user's removal names nobody: *was_erased* returns what tells them apart.
+    """
+
+    def __init__(self, was_erased: Callable[[], Callable[[str], bool]], *drop: Drop) -> None:
+        self._was_erased = was_erased
         self._drop = drop
 
     def follow(self, events: Sequence[Stored]) -> None:
-        for stored in events:
-            if isinstance(stored.event, UserRemoval):
-                for drop in self._drop:
-                    drop(stored.event.user_id)
+        removed = {stored.event.user_id for stored in events if isinstance(stored.event, UserRemoval)}
+        if not removed:
+            return
+        is_erased = self._was_erased() if any(map(is_placeholder, removed)) else None
+        for drop in self._drop:
+            drop(removed.__contains__)
+            if is_erased is not None:
+                drop(is_erased)
 
 
 def observers(
@@ -36,8 +48,13 @@ def observers(
     clock: Clock,
     settings: TelemetrySettings,
     metrics: Metrics,
+    was_erased: Callable[[], Callable[[str], bool]],
+    *drop: Drop,
 ) -> tuple[ImpressionLog, list[Observer]]:
-    """Return the impression log, begun, and all observers in the order in which they are told."""
+    """Return the impression log, begun, and all observers in the order in which they are told.
+
+    *drop* are more parts that forget users; *was_erased* as in `Forgetting`.
+    """
     impressions = ImpressionLog(
         log.append,
         lambda slate: tuple(catalogue.ids(slate.shown.row)),
@@ -46,5 +63,5 @@ def observers(
         metrics,
         catch_up=ingest.catch_up,
     )
-    ingest.add_follower(Forgetting(impressions.drop, recent.forget), ingest.applied)
+    ingest.add_follower(Forgetting(was_erased, impressions.drop, recent.forget, *drop), ingest.applied)
     return impressions, [metrics, impressions, recent]

@@ -46,10 +46,10 @@ class RecentQueries:
                 )
             )
 
-    def forget(self, user_id: str) -> None:
-        """Drop what a user asked."""
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Drop what users that *is_gone* asked."""
         for query in tuple(self._queries):
-            if query.user_id == user_id:
+            if query.user_id is not None and is_gone(query.user_id):
                 with suppress(ValueError):
                     self._queries.remove(query)
 

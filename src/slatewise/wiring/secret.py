@@ -11,14 +11,16 @@ from slatewise.domain.errors import StorageError
 BYTES = 32
 
 
-def home_secret(path: Path) -> bytes:
+def home_secret(path: Path, made_of: bytes | None = None) -> bytes:
     """Return the HOME's secret, made where there is none yet; however many processes begin at once, all get one.
+
+    It is made of chance, or of the bytes given.
 
     Raises StorageError.
     """
     try:
         if not path.exists():
-            _make(path)
+            _make(path, secrets.token_bytes(BYTES) if made_of is None else made_of)
         found = bytes.fromhex(path.read_text("ascii"))
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read or made: {error}") from error
@@ -27,12 +29,12 @@ def home_secret(path: Path) -> bytes:
     return found
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, content: bytes) -> None:
     new = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(BYTES))
+            file.write(content.hex())
             file.flush()
             os.fsync(file.fileno())
         # A link, for it fails where another process was first; a rename would replace what that one uses already.
