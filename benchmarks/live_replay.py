@@ -27,7 +27,6 @@ from slatewise.features.content import Content, ContentLayout
 from slatewise.features.frame import DenseFrame
 from slatewise.features.popularity import Popularity
 from slatewise.features.state import CountedState
-from slatewise.storage.user_names import UserNames
 from slatewise.testing.worlds import walkers
 from slatewise.training.moments import Moment
 from slatewise.training.slates import as_resolved
@@ -110,7 +109,7 @@ def replayed(home: Home, served: list) -> dict:
     """Fold the log anew, from nothing and as training does, and compare every value that was served."""
     live, log, settings = home._engine.current().live, home._log, home.settings
     interactions = log.interactions(0, log.end)
-    users = UserNames(log).rows({user_id for user_id, *_ in served})
+    users = log.user_rows({user_id for user_id, *_ in served})
     people = home._users.attributes()
     state = CountedState(settings.positive_actions, Popularity(live.state.popularity.landmark))
     codes = {name: settings.action_names.index(name) for name in live.models.actions}

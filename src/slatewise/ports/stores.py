@@ -1,6 +1,6 @@
 """What must outlive the process, and the views folded from it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from slatewise.domain.columns import Interactions
 from slatewise.domain.events import Event, Impression, ItemChange, Receipt, Stored, UserChange
+from slatewise.domain.facts import ItemFacts, UserFacts
 from slatewise.domain.ids import Mask, Rows
 from slatewise.domain.query import Condition, UserState
 
@@ -54,6 +55,35 @@ class EventLog(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class LogStore(EventLog, Protocol):
+    """An event log that keeps what the views are folded from, whatever database it lives in. Thread-safe."""
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The declared actions: the meaning of every action index."""
+        ...
+
+    def user_facts(self, user_id: str, before: int) -> UserFacts | None:
+        """Return the user as of version *before*, None where no event below it names them. One round trip."""
+        ...
+
+    def user_changes(self, before: int) -> Mapping[int, UserChange]:
+        """Return by user row the last change of every described user not forgotten, as of *before*."""
+        ...
+
+    def user_ids(self, rows: Rows) -> list[str]:
+        """Return the id in each user row, empty where no user has it."""
+        ...
+
+    def user_rows(self, ids: Collection[str]) -> Mapping[str, int]:
+        """Return the row of every user id that has one."""
+        ...
+
+    def item_facts(self) -> ItemFacts:
+        """Return what the log says of all items, as of its end."""
+        ...
 
 
 class Follower(Protocol):

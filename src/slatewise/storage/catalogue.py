@@ -12,11 +12,10 @@ from slatewise.domain.errors import InputError, StorageError
 from slatewise.domain.events import Interaction, ItemChange, ItemRemoval, Stored
 from slatewise.domain.ids import NO_ROW, Mask, Rows
 from slatewise.domain.query import Condition
-from slatewise.storage import item_reading
+from slatewise.ports.stores import LogStore
 from slatewise.storage.attribute_column import AttributeColumn
 from slatewise.storage.conditions import EQUALITY, Comparison, comparisons_of
 from slatewise.storage.item_table import Draft, ItemTable
-from slatewise.storage.log import SqliteEventLog
 
 
 class LiveCatalogue:
@@ -36,11 +35,21 @@ class LiveCatalogue:
         self._building = threading.Lock()
 
     @classmethod
-    def load(cls, log: SqliteEventLog) -> LiveCatalogue:
+    def load(cls, log: LogStore) -> LiveCatalogue:
         """Return the catalogue at the log's end without replaying interactions."""
         catalogue = cls()
-        with log.borrow() as db:
-            catalogue._followed = item_reading.fill(db, catalogue._draft, catalogue._ids)
+        said = log.item_facts()
+        catalogue._followed = said.version
+        catalogue._ids.extend(said.ids)
+        draft = catalogue._draft
+        draft.add(said.given + 1, len(said.ids))
+        for offset, row, at, event in said.facts:
+            if isinstance(event, ItemChange):
+                draft.describe(row, event, offset + 1)
+            elif isinstance(event, ItemRemoval):
+                draft.remove(row, offset + 1)
+            else:
+                draft.first_described(row, at)
         catalogue._row_of = {id: row for row, id in enumerate(catalogue._ids)}
         catalogue._table = catalogue._draft.publish()
         return catalogue

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
 from slatewise.domain.columns import Interactions
 from slatewise.domain.errors import StorageError
-from slatewise.domain.events import Event, Impression, Receipt, Stored
-from slatewise.storage import reading, schema
+from slatewise.domain.events import Event, Impression, Receipt, Stored, UserChange
+from slatewise.domain.facts import ItemFacts, UserFacts
+from slatewise.domain.ids import Rows
+from slatewise.storage import item_reading, reading, schema, user_names, user_reading
 from slatewise.storage.encoding import encode
 from slatewise.storage.erasing import Erased, erase, find_shown
 from slatewise.storage.mark import Mark, check_mark
@@ -158,6 +160,38 @@ class SqliteEventLog:
         if self._writer is None:
             raise StorageError(f"{self._path} is open for reading only")
         return self._writer
+
+    def user_facts(self, user_id: str, before: int) -> UserFacts | None:
+        with self._readers.borrow() as db:
+            actions = self.action_indexes(db)
+            return user_reading.read_user(db, user_id, before, actions)
+
+    def user_changes(self, before: int) -> Mapping[int, UserChange]:
+        with self._readers.borrow() as db:
+            return user_reading.read_attributes(db, before)
+
+    def user_ids(self, rows: Rows) -> list[str]:
+        with self._readers.borrow() as db:
+            return user_names.read_ids(db, rows)
+
+    def user_rows(self, ids: Collection[str]) -> Mapping[str, int]:
+        with self._readers.borrow() as db:
+            return user_names.read_rows(db, ids)
+
+    def user_pages(self) -> Iterator[list[str]]:
+        """Yield the ids of all users, part by part."""
+        after = -1
+        while True:
+            with self._readers.borrow() as db:
+                page = user_names.read_page(db, after)
+            if not page:
+                return
+            yield [id for _, id in page]
+            after = page[-1][0]
+
+    def item_facts(self) -> ItemFacts:
+        with self._readers.borrow() as db:
+            return item_reading.read_items(db)
 
     def borrow(self) -> AbstractContextManager[sqlite3.Connection]:
         """Lend a read connection to another view in this room."""

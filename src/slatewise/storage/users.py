@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cachebox
 import numpy as np
 
 from slatewise.domain.events import Interaction, Stored, UserChange, UserRemoval
+from slatewise.domain.facts import UserFacts
 from slatewise.domain.ids import Rows
-from slatewise.domain.query import UserState
+from slatewise.domain.query import ANONYMOUS, UserState
 from slatewise.domain.settings import StorageSettings
+from slatewise.ports.stores import LogStore
 from slatewise.storage.erasing import is_placeholder
-from slatewise.storage.log import SqliteEventLog
-from slatewise.storage.user_reading import NOBODY, KnownUser, read_attributes, read_user
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUser:
+    """All that is kept of one user. ``change`` is None where nobody described them."""
+
+    state: UserState
+    change: UserChange | None
+
+
+NOBODY = KnownUser(ANONYMOUS, None)
 
 
 class LiveUsers:
@@ -26,7 +37,7 @@ class LiveUsers:
     neither history nor attributes.
     """
 
-    def __init__(self, log: SqliteEventLog, settings: StorageSettings, seen_actions: Iterable[int]) -> None:
+    def __init__(self, log: LogStore, settings: StorageSettings, seen_actions: Iterable[int]) -> None:
         self._log = log
         self._length = settings.history_length
         self._seen_actions = frozenset(seen_actions)
@@ -52,8 +63,7 @@ class LiveUsers:
         return known.change is not None or len(known.state.seen) > 0 or len(known.state.history) > 0
 
     def attributes(self) -> Mapping[int, UserChange]:
-        with self._log.borrow() as db:
-            return read_attributes(db, self._followed)
+        return self._log.user_changes(self._followed)
 
     def follow(self, events: Sequence[Stored]) -> None:
         """Fold events in log order; those below `followed` are known already."""
@@ -100,9 +110,20 @@ class LiveUsers:
         return loaded
 
     def _read(self, user_id: str, before: int) -> KnownUser:
-        with self._log.borrow() as db:
-            actions = self._log.action_indexes(db)
-            return read_user(db, user_id, before, actions, self._seen_actions, self._length)
+        facts = self._log.user_facts(user_id, before)
+        return NOBODY if facts is None else self._from_facts(facts)
+
+    def _from_facts(self, facts: UserFacts) -> KnownUser:
+        whole = facts.history
+        state = UserState(
+            row=facts.row,
+            version=facts.last + 1 if facts.last else 0,
+            history=whole.last(self._length),
+            seen=np.unique(whole.row[np.isin(whole.action, list(self._seen_actions))]),
+            attributes=facts.change.attributes if facts.change else {},
+            since=facts.since,
+        )
+        return KnownUser(state, facts.change)
 
     def _folded(self, known: KnownUser, stored: Stored) -> KnownUser | None:
         """Return the user with one more event, None where only the log can say."""

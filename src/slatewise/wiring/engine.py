@@ -20,11 +20,11 @@ from slatewise.models.trial import try_graphs
 from slatewise.ports.clock import Clock
 from slatewise.ports.index import VectorIndex
 from slatewise.ports.stages import Source
+from slatewise.ports.stores import LogStore
 from slatewise.serving.live import LiveBundle
 from slatewise.serving.recommender import Recommender
 from slatewise.serving.similar import SimilarItems
 from slatewise.storage.catalogue import LiveCatalogue
-from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.users import LiveUsers
 from slatewise.training.files import BundleSchema
 from slatewise.wiring.bundle_files import open_bundle, open_schema
@@ -60,7 +60,7 @@ class Engine:
     def __init__(
         self,
         settings: Settings,
-        log: SqliteEventLog,
+        log: LogStore,
         catalogue: LiveCatalogue,
         users: LiveUsers,
         ingest: Ingest,

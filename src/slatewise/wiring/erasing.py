@@ -17,7 +17,6 @@ from slatewise.domain.errors import NotFound, StorageError
 from slatewise.ports.clock import Clock
 from slatewise.storage.erasing import Erased
 from slatewise.storage.log import SqliteEventLog
-from slatewise.storage.user_names import UserNames
 from slatewise.wiring.folders import Folders
 from slatewise.wiring.ledger import Entry, Ledger
 from slatewise.wiring.rejected import forget_rejects
@@ -88,7 +87,7 @@ class Erasing:
         return lambda user_id: bool(self._ledger.matching([user_id], entries))
 
     def _is_named(self, user_id: str) -> bool:
-        return bool(UserNames(self._log).rows([user_id]))
+        return bool(self._log.user_rows([user_id]))
 
 
 def apply(ledger: Ledger, log: SqliteEventLog) -> int:
@@ -97,7 +96,7 @@ def apply(ledger: Ledger, log: SqliteEventLog) -> int:
     if not wanted:
         return 0
     found: dict[str, Entry] = {}
-    for page in UserNames(log).pages():
+    for page in log.user_pages():
         found |= ledger.matching(page, wanted)
     for user_id, entry in found.items():
         log.erase_user(user_id, entry.at)

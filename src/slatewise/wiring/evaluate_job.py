@@ -17,9 +17,9 @@ from slatewise.evaluation.report import Report
 from slatewise.index.exact import ExactIndex
 from slatewise.ports.index import VectorIndex
 from slatewise.ports.stages import Source
+from slatewise.ports.stores import LogStore
 from slatewise.serving.live import LiveBundle
 from slatewise.storage.catalogue import LiveCatalogue
-from slatewise.storage.log import SqliteEventLog
 from slatewise.training.progress import Progress
 from slatewise.wiring.bundle_files import open_factors
 from slatewise.wiring.engine import Engine
@@ -37,7 +37,7 @@ def evaluate_bundle(
     bundle: str,
     split: Split,
     settings: Settings,
-    log: SqliteEventLog,
+    log: LogStore,
     catalogue: LiveCatalogue,
     engine: Engine,
     registry: FolderRegistry,

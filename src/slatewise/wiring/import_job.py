@@ -20,9 +20,8 @@ from slatewise.ingest.bulk import Reject as Refused
 from slatewise.ingest.ingest import Ingest
 from slatewise.ingest.validation import Rules
 from slatewise.ports.clock import Clock
+from slatewise.ports.stores import LogStore
 from slatewise.storage.catalogue import LiveCatalogue
-from slatewise.storage.log import SqliteEventLog
-from slatewise.storage.user_names import UserNames
 from slatewise.storage.users import LiveUsers
 from slatewise.training.progress import Progress
 
@@ -58,7 +57,7 @@ def import_source(
     mapping: dict[str, str],
     action: str | None,
     strict: bool,
-    log: SqliteEventLog,
+    log: LogStore,
     catalogue: LiveCatalogue,
     users_store: LiveUsers,
     ingest: Ingest,
@@ -154,8 +153,8 @@ def _is_known(change: ItemChange, catalogue: LiveCatalogue) -> bool:
     return held is not None and replace(held, at=change.at) == change
 
 
-def _new_or_changed(changes: Sequence[UserChange], users: LiveUsers, log: SqliteEventLog) -> list[UserChange]:
-    row = UserNames(log).rows([change.user_id for change in changes])
+def _new_or_changed(changes: Sequence[UserChange], users: LiveUsers, log: LogStore) -> list[UserChange]:
+    row = log.user_rows([change.user_id for change in changes])
     held = users.attributes()
     return [
         change
@@ -164,7 +163,7 @@ def _new_or_changed(changes: Sequence[UserChange], users: LiveUsers, log: Sqlite
     ]
 
 
-def _unseen(impressions: Sequence[Impression], log: SqliteEventLog) -> list[Impression]:
+def _unseen(impressions: Sequence[Impression], log: LogStore) -> list[Impression]:
     """Return the impressions that the log does not hold; a slate is named by its request and its user."""
     if not impressions:
         return []

@@ -14,8 +14,7 @@ from slatewise.domain.holdout import held_out, time_cut
 from slatewise.domain.settings import Settings
 from slatewise.evaluation.cases import Case, last_item_cases, time_cases
 from slatewise.evaluation.replay import Fold
-from slatewise.storage.log import SqliteEventLog
-from slatewise.storage.user_names import UserNames
+from slatewise.ports.stores import LogStore
 from slatewise.wiring.engine import Engine, Loaded
 
 Split = Literal["last-item", "time"]
@@ -40,7 +39,7 @@ class Judged:
     rng: np.random.Generator
 
 
-def open_judged(bundle: str, split: Split, settings: Settings, log: SqliteEventLog, engine: Engine) -> Judged:
+def open_judged(bundle: str, split: Split, settings: Settings, log: LogStore, engine: Engine) -> Judged:
     """Open *bundle* for judging. Raises InputError for one trained under another holdout: it has seen the answers."""
     loaded = engine.load(bundle, lambda: log.end, with_held_out=False, deadline_ms=PATIENT_MS)
     if loaded.schema.holdout != split:
@@ -52,7 +51,7 @@ def open_judged(bundle: str, split: Split, settings: Settings, log: SqliteEventL
     interactions = log.interactions(0, loaded.schema.trained_to)
     hidden = held_out(interactions, split)
     rng = np.random.default_rng(settings.training.seed)
-    positive, names = settings.positive_actions, UserNames(log).ids
+    positive, names = settings.positive_actions, log.user_ids
     by_time = split == "time"
     return Judged(
         loaded=loaded,

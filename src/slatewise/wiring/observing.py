@@ -9,9 +9,9 @@ from slatewise.domain.events import Stored, UserRemoval
 from slatewise.domain.settings import TelemetrySettings
 from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Clock, Observer
+from slatewise.ports.stores import LogStore
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.erasing import is_placeholder
-from slatewise.storage.log import SqliteEventLog
 from slatewise.telemetry.impressions import ImpressionLog
 from slatewise.telemetry.metrics import Metrics
 from slatewise.wiring.recent import RecentQueries
@@ -41,7 +41,7 @@ class Forgetting:
 
 
 def observers(
-    log: SqliteEventLog,
+    log: LogStore,
     catalogue: LiveCatalogue,
     ingest: Ingest,
     recent: RecentQueries,

@@ -12,9 +12,9 @@ from slatewise.evaluation.measure import Items
 from slatewise.evaluation.off_policy import LoggedPlaces
 from slatewise.evaluation.replay import replay
 from slatewise.evaluation.reranking_cost import RankedCase, RerankingCosts, price_rules
+from slatewise.ports.stores import LogStore
 from slatewise.reranking.compose import SlateReranker
 from slatewise.storage.catalogue import LiveCatalogue
-from slatewise.storage.log import SqliteEventLog
 from slatewise.training.progress import Progress
 from slatewise.wiring.engine import Engine
 from slatewise.wiring.judged import Split, open_judged
@@ -24,7 +24,7 @@ def price_reranking(
     bundle: str,
     split: Split,
     settings: Settings,
-    log: SqliteEventLog,
+    log: LogStore,
     catalogue: LiveCatalogue,
     engine: Engine,
     progress: Progress,
@@ -79,7 +79,7 @@ def price_reranking(
     )
 
 
-def logged_places(settings: Settings, log: SqliteEventLog, catalogue: LiveCatalogue) -> LoggedPlaces:
+def logged_places(settings: Settings, log: LogStore, catalogue: LiveCatalogue) -> LoggedPlaces:
     """Return every logged place that has a propensity; a positive action that names the request is its click."""
     positive = settings.positive_actions
     clicks = {

@@ -21,9 +21,8 @@ from slatewise.domain.ids import Rows
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import describe
 from slatewise.ports.clock import Clock
+from slatewise.ports.stores import LogStore
 from slatewise.storage.catalogue import LiveCatalogue
-from slatewise.storage.log import SqliteEventLog
-from slatewise.storage.user_names import UserNames
 from slatewise.storage.users import LiveUsers
 from slatewise.training.learn import learn
 from slatewise.training.material import TrainingInput
@@ -42,7 +41,7 @@ class Trained:
     facts: dict[str, Any]
 
 
-def read_input(log: SqliteEventLog, catalogue: LiveCatalogue, users: LiveUsers) -> TrainingInput:
+def read_input(log: LogStore, catalogue: LiveCatalogue, users: LiveUsers) -> TrainingInput:
     """Return everything in the log up to now."""
     end = log.end
     return TrainingInput(
@@ -56,11 +55,9 @@ def read_input(log: SqliteEventLog, catalogue: LiveCatalogue, users: LiveUsers) 
     )
 
 
-def _impressions(
-    log: SqliteEventLog, catalogue: LiveCatalogue, end: int
-) -> Sequence[tuple[int, int, Impression, Rows]]:
+def _impressions(log: LogStore, catalogue: LiveCatalogue, end: int) -> Sequence[tuple[int, int, Impression, Rows]]:
     newest = list(log.impressions(0, end))[-NEWEST_IMPRESSIONS:]
-    rows = UserNames(log).rows({impression.user_id for _, impression in newest})
+    rows = log.user_rows({impression.user_id for _, impression in newest})
     found = []
     for offset, impression in newest:
         shown = catalogue.rows(impression.shown)
