@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from slatewise.domain.errors import BundleError
-from slatewise.index.remote import Saved, named_by_content, new_name, read_saved, without_password, write_saved
+from slatewise.domain.urls import without_password
+from slatewise.index.remote import Saved, named_by_content, new_name, read_saved, write_saved
 
 VECTORS = np.array([[1, 2], [3, 4]], np.float32)
 

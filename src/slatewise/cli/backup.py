@@ -13,6 +13,7 @@ from slatewise.cli.terminal import print_json, results
 from slatewise.telemetry.clock import SystemClock
 from slatewise.wiring.backup_job import BackupReport, back_up
 from slatewise.wiring.backup_job import restore as restore_home
+from slatewise.wiring.open_log import refuse_on_server
 from slatewise.wiring.verify_job import rebuild_home
 
 
@@ -32,7 +33,9 @@ def backup(
 
     Example: slatewise backup shop-2026-11-30.tar
     """
-    _told(back_up(home_path(home), target, SystemClock()), as_json, "backed up to")
+    path = home_path(home)
+    refuse_on_server(home_settings(path), "backup", "pg_dump the schema, then copy HOME")
+    _told(back_up(path, target, SystemClock()), as_json, "backed up to")
 
 
 def restore(

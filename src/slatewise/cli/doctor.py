@@ -18,7 +18,9 @@ from slatewise.cli.options import HomeOption, JsonOption, SetOption, home_path, 
 from slatewise.cli.terminal import print_json, results
 from slatewise.domain.errors import NotReady, SlatewiseError
 from slatewise.index.kernel import kernel_name
+from slatewise.wiring.folders import Folders
 from slatewise.wiring.home import Home
+from slatewise.wiring.open_log import has_log
 from slatewise.wiring.verify_job import verify_home
 
 LOW_DISK_BYTES = 1_000_000_000
@@ -85,9 +87,9 @@ def _kernel() -> Check:
 
 def _home(home_option: HomeOption, overrides: list[str] | None) -> list[Check]:
     path = home_path(home_option)
-    if not (path / "log.sqlite").exists():
-        return [Check("home", "note", f"{path} is no HOME yet: slatewise import DIR --home {path}")]
     try:
+        if not has_log(Folders(path).log, home_settings(path, overrides)):
+            return [Check("home", "note", f"{path} is no HOME yet: slatewise import DIR --home {path}")]
         with open_home(home_option, overrides) as home:
             return [*_log(home), *_bundles(home)]
     except SlatewiseError as error:
@@ -96,10 +98,11 @@ def _home(home_option: HomeOption, overrides: list[str] | None) -> list[Check]:
 
 def _verified(home_option: HomeOption, overrides: list[str] | None) -> list[Check]:
     path = home_path(home_option)
-    if not (path / "log.sqlite").exists():
+    settings = home_settings(path, overrides)
+    if not has_log(Folders(path).log, settings):
         return []
     checks = []
-    for found in verify_home(path, home_settings(path, overrides)):
+    for found in verify_home(path, settings):
         checks.append(Check(found.name, "bad" if found.damage else "ok", found.detail))
         checks += [Check(found.name, "bad", damage) for damage in found.damage]
     return checks

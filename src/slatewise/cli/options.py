@@ -11,7 +11,9 @@ import typer
 from slatewise.domain.errors import InputError
 from slatewise.domain.events import AttributeValue
 from slatewise.domain.settings import Settings
+from slatewise.wiring.folders import Folders
 from slatewise.wiring.home import SETTINGS_FILE, Home
+from slatewise.wiring.open_log import has_log
 from slatewise.wiring.settings import load_settings, read_environment
 
 HomeOption = Annotated[
@@ -61,6 +63,6 @@ def home_settings(path: Path, overrides: list[str] | None = None) -> Settings:
 def open_home(home: Path | None, overrides: list[str] | None, *, must_exist: bool = False) -> Home:
     """Open the HOME. Raises InputError where it must exist and does not."""
     path = home_path(home)
-    if must_exist and not (path / "log.sqlite").exists():
+    if must_exist and not has_log(Folders(path).log, home_settings(path, overrides)):
         raise InputError("--home", str(path), "a HOME folder made by `slatewise import` or `slatewise demo`")
     return Home(path, settings=pairs("--set", overrides))

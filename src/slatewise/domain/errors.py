@@ -12,7 +12,8 @@ SlatewiseError
 ├── BundleError        a bundle is missing, corrupt, or of another build; the live one stays
 ├── StorageError       the store could not make a write durable, or is damaged
 │   ├── StorageFull    the disk is full; reads and removals go on, writes when there is room again
-│   └── ReadOnly       the disk failed a write; reads go on, writes once the store is opened anew
+│   ├── ReadOnly       the disk failed a write: reads go on, writes once the store is opened anew; or a read-only server
+│   └── StorageLost    the database does not answer; nothing was stored; goes on by itself once it does
 ├── SharedTierLost     the tier shared by caches did not answer; the process's own cache goes on
 └── TrainingError      the data cannot be learned from as asked
 """
@@ -80,7 +81,12 @@ class StorageFull(StorageError):
 
 
 class ReadOnly(StorageError):
-    """The disk failed an earlier write: nothing is taken any more until the store is opened anew. Reads go on."""
+    """Nothing is taken, reads go on: the disk failed an earlier write, until the store is opened anew, or a server is
+    read-only, until it no longer is."""
+
+
+class StorageLost(StorageError):
+    """The database that holds the store does not answer. Nothing was stored; it goes on by itself once it does."""
 
 
 class SharedTierLost(SlatewiseError):

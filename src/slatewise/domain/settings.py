@@ -54,6 +54,8 @@ class IngestSettings:
 class StorageSettings:
     """The event log."""
 
+    url: str = setting("", "a PostgreSQL that holds the event log: postgresql://…; empty: a file in HOME")
+    schema: str = setting("slatewise", "schema of the event log in that database, created where it is missing")
     history_length: int = setting(200, "newest interactions kept per user for towers and features")
     cached_users: int = setting(50_000, "user states kept in memory at most")
 

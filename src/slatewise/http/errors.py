@@ -74,8 +74,14 @@ TABLE: Mapping[type[errors.SlatewiseError], Kind] = {
     errors.ReadOnly: Kind(
         503,
         "storage-read-only",
-        "The disk failed: writes are refused until the server is started anew",
-        "Nothing was stored; reads go on. The log of the server says what failed.",
+        "Writes are refused: the disk failed, or the database is read-only",
+        "Nothing was stored; reads go on. After a failed disk the server has to be started anew; its log says more.",
+    ),
+    errors.StorageLost: Kind(
+        503,
+        "storage-lost",
+        "The database of the event log does not answer",
+        "Nothing was stored. This server goes on by itself once the database is back; send it again then.",
     ),
     errors.SharedTierLost: Kind(500, "shared-tier", "A component failed", INTERNAL.detail),
     errors.TrainingError: Kind(409, "training", "There is nothing to learn from as asked"),

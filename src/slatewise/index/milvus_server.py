@@ -10,7 +10,8 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from slatewise.domain.errors import ConfigError, StorageError
-from slatewise.index.remote import imported, refused_url, without_password
+from slatewise.domain.urls import without_password
+from slatewise.index.remote import imported, refused_url
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import numpy as np
 from slatewise.domain.ids import Mask, Rows, Scores, Vectors
 from slatewise.domain.settings import IndexSettings
 from slatewise.index.checks import checked_allow, checked_query, checked_rows, checked_vectors
-from slatewise.index.pgvector_pool import Pool
+from slatewise.index.pgvector_pool import open_pool
 from slatewise.index.pgvector_table import WIDEST_WALK, Table
 from slatewise.index.remote import Saved, named_by_content, new_name, read_saved, write_saved
 
@@ -30,7 +30,7 @@ class PgvectorIndex:
     def __init__(self, dim: int, settings: IndexSettings, saved: Saved | None = None) -> None:
         start = saved or Saved(new_name(), np.empty(0, np.int64), np.empty((0, dim), np.float32))
         self._dim = dim
-        self._table = Table(Pool(settings.url), start.collection, dim, settings)
+        self._table = Table(open_pool(settings.url), start.collection, dim, settings)
         self._table.ensure(start.rows, start.vectors)
 
     @property

@@ -11,7 +11,7 @@ from slatewise.domain.ids import Mask, Rows, Scores, Vectors
 from slatewise.domain.ordering import best_first
 from slatewise.domain.settings import IndexSettings
 from slatewise.index import pgvector_wire as wire
-from slatewise.index.pgvector_pool import Pool
+from slatewise.postgres.pool import Pool
 
 if TYPE_CHECKING:
     from psycopg import Connection

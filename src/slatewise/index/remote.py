@@ -15,6 +15,7 @@ import numpy as np
 
 from slatewise.domain.errors import BundleError, ConfigError, InputError
 from slatewise.domain.ids import Rows, Vectors
+from slatewise.domain.urls import without_password
 from slatewise.index.files import read_store, write_store
 from slatewise.index.store import VectorStore
 
@@ -107,9 +108,3 @@ def imported(module: str, extra: str) -> ModuleType:
 def refused_url(url: str, expected: str) -> InputError:
     """Return the error for a url that cannot be right."""
     return InputError("index.url", without_password(url), expected)
-
-
-def without_password(text: str) -> str:
-    """Return *text* fit for logs and answers: passwords in urls are struck out."""
-    text = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
-    return re.sub(r"(password=)[^&\s]+", r"\1***", text)

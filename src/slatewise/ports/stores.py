@@ -61,6 +61,11 @@ class LogStore(EventLog, Protocol):
     """An event log that keeps what the views are folded from, whatever database it lives in. Thread-safe."""
 
     @property
+    def identity(self) -> str:
+        """What tells this log from every other, its own copies among them: rows and versions mean something in one."""
+        ...
+
+    @property
     def action_names(self) -> tuple[str, ...]:
         """The declared actions: the meaning of every action index."""
         ...

@@ -11,8 +11,8 @@ import numpy as np
 
 from slatewise.domain.events import Interaction, Stored, UserChange, UserRemoval
 from slatewise.domain.settings import Settings
+from slatewise.ports.stores import LogStore
 from slatewise.storage.catalogue import LiveCatalogue
-from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.users import LiveUsers
 
 CHUNK = 2_000
@@ -31,7 +31,7 @@ class _Digest:
         return self._sum.hexdigest()
 
 
-def stored_digests(log: SqliteEventLog, settings: Settings) -> dict[str, str]:
+def stored_digests(log: LogStore, settings: Settings) -> dict[str, str]:
     """Return the digests of events, catalogue and users as they are served: by tables, indexes and dictionaries."""
     events, users = _Digest(), _Digest()
     live = LiveUsers(log, settings.storage, settings.seen_actions)
@@ -48,7 +48,7 @@ def stored_digests(log: SqliteEventLog, settings: Settings) -> dict[str, str]:
     return {"events": events.hex(), "catalogue": _catalogue(LiveCatalogue.load(log)), "users": users.hex()}
 
 
-def folded_digests(log: SqliteEventLog, settings: Settings) -> dict[str, str]:
+def folded_digests(log: LogStore, settings: Settings) -> dict[str, str]:
     """Return the same digests from nothing but the events, folded one after the other."""
     events, users, catalogue = _Digest(), _Digest(), LiveCatalogue()
     steps: dict[str, list[tuple[float, int, int, int]]] = {}

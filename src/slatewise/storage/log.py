@@ -71,6 +71,12 @@ class SqliteEventLog:
         return self._path
 
     @property
+    def identity(self) -> str:
+        """What tells this log from every other, its own copies among them."""
+        file = self._path.stat()
+        return f"{file.st_dev} {file.st_ino}"
+
+    @property
     def action_names(self) -> tuple[str, ...]:
         """The declared actions: the meaning of every action index."""
         return self._actions

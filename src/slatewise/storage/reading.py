@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,13 @@ def action_indexes(db: sqlite3.Connection, declared: Sequence[str]) -> list[int]
 
     Raises ConfigError naming an action of the log that is not declared.
     """
+    return indexes_of((name for (name,) in db.execute("SELECT name FROM actions ORDER BY code")), declared)
+
+
+def indexes_of(names: Iterable[str], declared: Sequence[str]) -> list[int]:
+    """Return the index of each name among the *declared* ones. Raises ConfigError naming one that is not declared."""
     indexes = []
-    for (name,) in db.execute("SELECT name FROM actions ORDER BY code"):
+    for name in names:
         if name not in declared:
             raise ConfigError(
                 f"the event log holds the action {name!r}, which the settings do not declare "
@@ -77,7 +82,7 @@ def page(db: sqlite3.Connection, start: int, stop: int | None, *, impressions: b
     ).fetchall()
 
 
-def stored(row: tuple[Any, ...], actions: Sequence[int], declared: Sequence[str], file: Path) -> Stored:
+def stored(row: tuple[Any, ...], actions: Sequence[int], declared: Sequence[str], file: Path | str) -> Stored:
     """Return one row of `page` as an event. Raises StorageError for a row that is not as it was written."""
     offset, kind, user, item, action, at, value, event_id, request_id, body, summed, user_id, item_id = row
     if summed is not None and summed != row_sum(row[:10]):
@@ -110,8 +115,11 @@ def interaction_table(db: sqlite3.Connection, start: int, stop: int | None) -> n
     parts = [np.empty((0, 6))]
     while rows := cursor.fetchmany(50_000):
         parts.append(np.array(rows, np.float64))
-    table = np.concatenate(parts)
-    removals = forgotten(db)
+    return not_forgotten(np.concatenate(parts), forgotten(db))
+
+
+def not_forgotten(table: npt.NDArray[np.float64], removals: Mapping[int, int]) -> npt.NDArray[np.float64]:
+    """Return the rows of an interaction table that no user's removal hides; *removals* as from `forgotten`."""
     if not removals or not len(table):
         return table
     user = table[:, 1].astype(np.int64)
@@ -136,10 +144,17 @@ def interactions(table: npt.NDArray[np.float64], actions: Sequence[int]) -> Inte
 def impression_page(db: sqlite3.Connection, start: int, stop: int | None) -> list[tuple[int, Impression | None]]:
     """Return up to `PAGE` ``(offset, impression)``, None in place of one of a forgotten user."""
     rows = db.execute(_IMPRESSIONS, (start, FOR_EVER if stop is None else stop, PAGE)).fetchall()
-    removals = forgotten(db)
+    return impressions_of(rows, forgotten(db))
+
+
+def impressions_of(
+    rows: Sequence[tuple[int, int | None, str]], removals: Mapping[int, int]
+) -> list[tuple[int, Impression | None]]:
+    """Return ``(offset, user, body)`` as ``(offset, impression)``, None in place of one that a removal hides."""
     shown: list[tuple[int, Impression | None]] = []
     for offset, user, body in rows:
-        event = decode(schema.IMPRESSION, body) if removals.get(user, 0) < offset else None
+        hidden = user is not None and removals.get(user, 0) >= offset
+        event = None if hidden else decode(schema.IMPRESSION, body)
         shown.append((offset, event if isinstance(event, Impression) else None))
     return shown
 

@@ -18,6 +18,7 @@ from slatewise.storage.encoding import EncodedEvent
 from slatewise.storage.erasing import Erased, erasures
 from slatewise.storage.known import without_known
 from slatewise.storage.mark import Mark
+from slatewise.storage.row_giver import numbered
 from slatewise.storage.space import LOW_BYTES, Reserve
 from slatewise.storage.sums import row_sum
 
@@ -319,21 +320,15 @@ class Writer:
         users, items = self._users, self._items
         users.load(self._db, (e.user_id for e in fresh))
         items.load(self._db, (e.item_id for e in fresh))
-        actions = self._codes(fresh)
-        rows = []
-        for kind, user_id, item_id, action, at, value, event_id, request_id, body in fresh:
-            offset += 1
-            user = None if user_id is None else users.row(user_id, offset)
-            item = None if item_id is None else items.row(item_id, offset)
-            row = (offset, kind, user, item, actions.get(action), at, value, event_id, request_id, body)
-            rows.append((*row, row_sum(row)))
+        rows = [(*row, row_sum(row)) for row in numbered(fresh, offset, users, items, self._codes(fresh))]
+        offset += len(fresh)
         users.flush(self._db)
         items.flush(self._db)
         self._db.executemany(_INSERT, rows)
         version = offset + 1 if offset else 0
         return Receipt(accepted=len(fresh), duplicates=len(events) - len(fresh), version=version)
 
-    def _codes(self, events: Sequence[EncodedEvent]) -> dict[str | None, int]:
+    def _codes(self, events: Sequence[EncodedEvent]) -> dict[str, int]:
         names = {e.action for e in events if e.action is not None}
         if not names <= self._actions.keys():
             self._actions = {name: code for code, name in self._db.execute("SELECT code, name FROM actions")}
@@ -341,7 +336,7 @@ class Writer:
                 row = (len(self._actions), name)
                 self._db.execute("INSERT INTO actions(code, name, sum) VALUES (?, ?, ?)", (*row, row_sum(row)))
                 self._actions[name] = row[0]
-        return {None: None, **self._actions}  # type: ignore[dict-item]
+        return self._actions
 
 
 def _pages(events: int) -> int:

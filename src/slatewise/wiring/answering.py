@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from hashlib import blake2b
+from pathlib import Path
 
 from slatewise.domain.settings import Settings
 from slatewise.ports.cache import CacheWatch
 from slatewise.ports.clock import Clock
-from slatewise.ports.stores import Catalogue, UserStore
+from slatewise.ports.stores import Catalogue, LogStore, UserStore
 from slatewise.serving.breaker import Breaker
 from slatewise.serving.cache import ResultCache
 from slatewise.serving.cached import CachedRecommender
@@ -20,7 +20,6 @@ from slatewise.serving.repeats import Repeats
 from slatewise.serving.shared import SharedSlates
 from slatewise.storage.redis_tier import RedisTier
 from slatewise.telemetry.spans import Spans
-from slatewise.wiring.folders import Folders
 from slatewise.wiring.secret import home_secret
 
 
@@ -30,7 +29,8 @@ class Answering:
     def __init__(
         self,
         settings: Settings,
-        folders: Folders,
+        secret_file: Path,
+        log: LogStore,
         live: Callable[[], Recommender],
         wait: Callable[[int, float], object],
         clock: Clock,
@@ -42,9 +42,9 @@ class Answering:
 
         Raises ConfigError, StorageError.
         """
-        secret = home_secret(folders.secret)
+        secret = home_secret(secret_file)
         self.spans = [Spans(clock)] if settings.telemetry.traces == "otlp" else []
-        self._shared = _shared(settings, folders, secret, clock, watch)
+        self._shared = _shared(settings, log, secret, clock, watch)
         self._cache = ResultCache(settings.cache, clock, watch)
         cached = CachedRecommender(
             settings=settings,
@@ -83,20 +83,17 @@ class Answering:
             spans.close()
 
 
-def _shared(
-    settings: Settings, folders: Folders, secret: bytes, clock: Clock, watch: CacheWatch
-) -> SharedSlates | None:
+def _shared(settings: Settings, log: LogStore, secret: bytes, clock: Clock, watch: CacheWatch) -> SharedSlates | None:
     cache = settings.cache
     if not cache.url or not cache.max_bytes:
         return None
-    tier = RedisTier(cache.url, cache.timeout_ms, log_identity(folders, secret))
+    tier = RedisTier(cache.url, cache.timeout_ms, log_identity(log, secret))
     return SharedSlates(tier, secret, cache.ttl_s, Breaker(clock), watch)
 
 
-def log_identity(folders: Folders, secret: bytes) -> bytes:
-    """Return 8 bytes that tell this HOME's log from every other, its own copies among them.
+def log_identity(log: LogStore, secret: bytes) -> bytes:
+    """Return 8 bytes that tell the log from every other, its own copies among them.
 
     Rows and versions mean something within one log alone, and a copied HOME takes the secret along.
     """
-    file = os.stat(folders.log if folders.log.exists() else folders.secret)
-    return blake2b(f"{file.st_dev} {file.st_ino}".encode(), digest_size=8, key=secret).digest()
+    return blake2b(log.identity.encode(), digest_size=8, key=secret).digest()

@@ -35,7 +35,6 @@ from slatewise.ports.clock import Clock
 from slatewise.serving.answer import answer
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.exporting import export_user
-from slatewise.storage.log import SqliteEventLog
 from slatewise.storage.users import LiveUsers
 from slatewise.telemetry.clock import SystemClock
 from slatewise.telemetry.metrics import Metrics
@@ -50,6 +49,7 @@ from slatewise.wiring.import_job import ImportReport, Source, import_source
 from slatewise.wiring.judged import Split
 from slatewise.wiring.keys import KeyFile
 from slatewise.wiring.observing import observers
+from slatewise.wiring.open_log import open_log
 from slatewise.wiring.reranking_job import logged_places, price_reranking
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
 from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely
@@ -87,7 +87,7 @@ class Home:
         self.clock: Clock = clock or SystemClock()
         self.metrics = metrics or Metrics()
         self.keys = KeyFile(self.path, self.clock)
-        self._log = SqliteEventLog(self.folders.log, self.settings.action_names)
+        self._log = open_log(self.folders.log, self.settings)
         self.registry = FolderRegistry(self.folders.bundles, self.clock)
         self._erasing = Erasing(self.folders, self._log, self.registry, self.clock)
         self.catalogue = LiveCatalogue.load(self._log)
@@ -100,8 +100,8 @@ class Home:
             np.random.default_rng(), self.metrics.index_recall,
         )  # fmt: skip
         self._answering = Answering(
-            self.settings, self.folders, lambda: self._engine.current().recommender, self._ingest.wait_for,
-            self.clock, self.metrics.cache, self._users, self.catalogue,
+            self.settings, self.folders.secret, self._log, lambda: self._engine.current().recommender,
+            self._ingest.wait_for, self.clock, self.metrics.cache, self._users, self.catalogue,
         )  # fmt: skip
         self._impressions, self._observers = observers(
             self._log, self.catalogue, self._ingest, self._engine.recent, self.clock, self.settings.telemetry,

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL, for whoever keeps something there. Knows no table."""
