@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,6 +59,28 @@ def test_sessions_that_the_server_ended_are_replaced_without_anybody_noticing(
     assert log.append([seen("u", "b")]).version == 3
     hang_up_all(server)
     assert items(log) == ["a", "b"]
+
+
+def test_sessions_ended_at_any_moment_cost_no_event_and_double_none(log: PostgresEventLog, server: Connection) -> None:
+    is_over = Event()
+
+    def send(me: int) -> None:
+        number = 0
+        while not is_over.is_set() or number < 20:
+            log.append([seen(f"u{me}", f"{me}-{number}-{j}") for j in range(2)])
+            number += 1
+
+    def hang_up() -> None:
+        try:
+            for _ in range(25):
+                hang_up_all(server)
+        finally:
+            is_over.set()
+
+    together(hang_up, *(partial(send, me) for me in range(3)))
+    found = items(log)
+    assert len(found) == len(set(found)) >= 120
+    assert {int(name.rpartition("-")[2]) for name in found} == {0, 1}
 
 
 def test_while_the_server_is_away_everything_says_so_without_a_password_and_goes_on_once_it_is_back(
@@ -235,3 +258,22 @@ def test_an_undeclared_action_in_the_log_is_named(postgres_schema: tuple[str, st
         log.append([seen("u", "a", "buy")])
     with pytest.raises(ConfigError, match="'buy'"):
         PostgresEventLog(*postgres_schema, ("view",))
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ("DELETE FROM {s}.user_ids WHERE row = 0", ["user_ids: 1 rows, the newest is 1, head says 2", "log, offset 1"]),
+        ("UPDATE {s}.head SET items = 5", ["item_ids: 2 rows, the newest is 1, head says 5"]),
+        ("DELETE FROM {s}.log WHERE place = 2", ["head: says 2, the newest event has offset 1"]),
+    ],
+)
+def test_tables_that_do_not_fit_together_are_told(
+    log: PostgresEventLog, server: Connection, postgres_schema: tuple[str, str], harm: str, told: list[str]
+) -> None:
+    log.append([seen("u", "a"), seen("v", "b")])
+    assert log.damage() == []
+    server.execute(harm.format(s=postgres_schema[1]))
+    found = log.damage()
+    assert len(found) == len(told)
+    assert all(line.startswith(begins) for line, begins in zip(found, told, strict=True))

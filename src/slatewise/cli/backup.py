@@ -34,7 +34,7 @@ def backup(
     Example: slatewise backup shop-2026-11-30.tar
     """
     path = home_path(home)
-    refuse_on_server(home_settings(path), "backup", "pg_dump the schema, then copy HOME")
+    refuse_on_server(home_settings(path), "backup", "copy HOME, then pg_dump the schema")
     _told(back_up(path, target, SystemClock()), as_json, "backed up to")
 
 

@@ -13,7 +13,7 @@ SlatewiseError
 ├── StorageError       the store could not make a write durable, or is damaged
 │   ├── StorageFull    the disk is full; reads and removals go on, writes when there is room again
 │   ├── ReadOnly       the disk failed a write: reads go on, writes once the store is opened anew; or a read-only server
-│   └── StorageLost    the database does not answer; nothing was stored; goes on by itself once it does
+│   └── StorageLost    the database does not answer; goes on by itself once it does
 ├── SharedTierLost     the tier shared by caches did not answer; the process's own cache goes on
 └── TrainingError      the data cannot be learned from as asked
 """
@@ -86,7 +86,10 @@ class ReadOnly(StorageError):
 
 
 class StorageLost(StorageError):
-    """The database that holds the store does not answer. Nothing was stored; it goes on by itself once it does."""
+    """The database that holds the store does not answer. All goes on by itself once it does.
+
+    `EventLog.append` raises it where nothing was stored; who reads afterwards may meet it with the write on disk.
+    """
 
 
 class SharedTierLost(SlatewiseError):

@@ -81,7 +81,8 @@ TABLE: Mapping[type[errors.SlatewiseError], Kind] = {
         503,
         "storage-lost",
         "The database of the event log does not answer",
-        "Nothing was stored. This server goes on by itself once the database is back; send it again then.",
+        "This server goes on by itself once it is back. Whether a write was stored is not known; send it again with "
+        "the same event_id, which counts once.",
     ),
     errors.SharedTierLost: Kind(500, "shared-tier", "A component failed", INTERNAL.detail),
     errors.TrainingError: Kind(409, "training", "There is nothing to learn from as asked"),

@@ -150,8 +150,13 @@ def is_lost(error: Exception) -> bool:
     """Whether an error of psycopg means that the server is away: it goes down, or cannot be reached, or is full up."""
     import psycopg
 
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not is_refused(error)
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether the server itself said no to a statement, and is there to take another."""
     code = getattr(error, "sqlstate", None)
-    return isinstance(error, psycopg.OperationalError) and (code is None or code.startswith(AWAY))
+    return code is not None and not code.startswith(AWAY)
 
 
 def first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slatewise.domain.errors import Conflict, ReadOnly, StorageError, StorageFull, StorageLost
 from slatewise.domain.events import Receipt
-from slatewise.postgres.pool import Pool, is_lost
+from slatewise.postgres.pool import Pool, is_lost, is_refused
 from slatewise.storage.group_commit import Batch, Failed
 from slatewise.storage.known import Said, without
 from slatewise.storage.row_giver import RowGiver, numbered
@@ -120,8 +120,9 @@ class PostgresTransaction:
             attempt = _Attempt()
             try:
                 return self._write(group, attempt)
-            except psycopg.OperationalError as error:
-                if self._db is not None and not self._db.broken:
+            except psycopg.Error as error:
+                # Not by the connection's state: one that broke inside a pipeline does not know it yet.
+                if is_refused(error):
                     raise
                 self._drop()
                 if attempt.sent and self._was_stored(attempt, error):
