@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slatewise.cli.main import app as cli
-from slatewise.domain.errors import InputError
+from slatewise.domain.errors import InputError, NotFound
 from slatewise.domain.events import Interaction, ItemChange, UserChange
 from slatewise.http.app import create_app
 from slatewise.http.server import running
@@ -72,6 +72,12 @@ def test_a_home_on_postgres_learns_serves_restarts_and_shares_its_log(
         assert again
         assert not {taken, gone} & again
         assert home.user("u1").attributes == {"age": 30.0}
+        for finding in verify_home(home_path, home.settings):
+            assert finding.damage == (), finding
+        assert home.delete_user("u1").interactions == 5
+        with pytest.raises(NotFound):
+            home.user("u1")
+        assert b'"u2"' in b"".join(home.export_user("u2"))
         for finding in verify_home(home_path, home.settings):
             assert finding.damage == (), finding
         with pytest.raises(InputError, match="REINDEX"):

@@ -8,6 +8,16 @@ from slatewise.domain.events import Receipt
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """How many rows of the log were a user's, and the version that shows none of them."""
+
+    interactions: int
+    impressions: int
+    changes: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Erasure(Receipt):
     """A user is gone from this HOME, down to the bytes. Counts are of what was destroyed."""
 

@@ -25,6 +25,15 @@ class UserFacts:
     history: History
 
 
+@dataclass(frozen=True, slots=True)
+class UserOffsets:
+    """Where in the log one user's events are, in its order."""
+
+    changes: Sequence[int]
+    interactions: Sequence[int]
+    impressions: Sequence[int]
+
+
 class ItemFact(NamedTuple):
     """One change or removal of an item. ``event`` is None where a later one replaced it: then only ``at`` counts."""
 

@@ -1,14 +1,15 @@
 """What must outlive the process, and the views folded from it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from slatewise.domain.columns import Interactions
+from slatewise.domain.erasure import Erased
 from slatewise.domain.events import Event, Impression, ItemChange, Receipt, Stored, UserChange
-from slatewise.domain.facts import ItemFacts, UserFacts
+from slatewise.domain.facts import ItemFacts, UserFacts, UserOffsets
 from slatewise.domain.ids import Mask, Rows
 from slatewise.domain.query import Condition, UserState
 
@@ -84,6 +85,34 @@ class LogStore(EventLog, Protocol):
 
     def user_rows(self, ids: Collection[str]) -> Mapping[str, int]:
         """Return the row of every user id that has one."""
+        ...
+
+    def user_pages(self) -> Iterator[list[str]]:
+        """Yield the ids of all users, part by part."""
+        ...
+
+    def user_offsets(self, user_id: str) -> UserOffsets | None:
+        """Return where a user's events are, removed or not; None for somebody the log knows nothing of."""
+        ...
+
+    def rows_at(self, offsets: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Return ``(item id, action, at, value, event_id, request_id, body)`` by offset; of erased ones nothing."""
+        ...
+
+    def erase_user(self, user_id: str, at: float) -> Erased | None:
+        """Destroy all that the log holds of a user, at the instant *at*; None where it never heard of them.
+
+        Offsets of others stay. A `UserRemoval` of nobody by name, with the user's row, tells followers. Copies may lie
+        about until `compact` and `empty`. Raises StorageError; then it is not known whether they are erased.
+        """
+        ...
+
+    def compact(self) -> None:
+        """Clear away what is left of erased rows; appends may wait. Raises StorageError."""
+        ...
+
+    def empty(self) -> bool:
+        """Clear away the last copies; False where a reader was in the way: try again. Raises StorageError."""
         ...
 
     def item_facts(self) -> ItemFacts:

@@ -13,6 +13,7 @@ import secrets
 import sqlite3
 from dataclasses import dataclass
 
+from slatewise.domain.erasure import Erased
 from slatewise.domain.events import UserRemoval
 from slatewise.storage import reading, schema
 from slatewise.storage.encoding import encode
@@ -36,16 +37,6 @@ _REMOVAL = "INSERT INTO log(offset, kind, user, at, body, sum) VALUES (?, ?, ?, 
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
-    """How many rows of the log were a user's, and the version that shows none of them."""
-
-    interactions: int
-    impressions: int
-    changes: int
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
 class Shown:
     """Offsets of a user's impressions below ``end``: no index leads to them, so they are looked for beforehand."""
 
@@ -56,6 +47,11 @@ class Shown:
 def is_placeholder(user_id: str) -> bool:
     """Return whether this is what an erased user's row is called."""
     return _PLACEHOLDER.fullmatch(user_id) is not None
+
+
+def new_placeholder(row: int) -> str:
+    """Return a name for an erased user's row that leads to nobody."""
+    return f"erased-{row}-{secrets.token_hex(16)}"
 
 
 def find_shown(db: sqlite3.Connection, user_id: str) -> Shown:
@@ -78,7 +74,7 @@ def erase(db: sqlite3.Connection, user_id: str, at: float, shown: Shown) -> Eras
     db.executemany(
         "DELETE FROM log WHERE offset = ?", [o for o in (*interactions, *impressions, *facts) if o[0] not in naming]
     )
-    placeholder = f"erased-{user}-{secrets.token_hex(16)}"
+    placeholder = new_placeholder(user)
     db.execute(
         "UPDATE user_ids SET id = ?, sum = ? WHERE row = ?", (placeholder, row_sum((user, placeholder, first)), user)
     )

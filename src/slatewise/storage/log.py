@@ -8,15 +8,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from slatewise.domain.columns import Interactions
+from slatewise.domain.erasure import Erased
 from slatewise.domain.errors import StorageError
 from slatewise.domain.events import Event, Impression, Receipt, Stored, UserChange
-from slatewise.domain.facts import ItemFacts, UserFacts
+from slatewise.domain.facts import ItemFacts, UserFacts, UserOffsets
 from slatewise.domain.ids import Rows
-from slatewise.storage import item_reading, reading, schema, user_names, user_reading
+from slatewise.storage import item_reading, reading, schema, user_names, user_reading, user_rows
 from slatewise.storage.encoding import encode
-from slatewise.storage.erasing import Erased, erase, find_shown
+from slatewise.storage.erasing import erase, find_shown
 from slatewise.storage.mark import Mark, check_mark
 from slatewise.storage.readers import Readers
 from slatewise.storage.space import Reserve
@@ -194,6 +196,14 @@ class SqliteEventLog:
                 return
             yield [id for _, id in page]
             after = page[-1][0]
+
+    def user_offsets(self, user_id: str) -> UserOffsets | None:
+        with self._readers.borrow() as db:
+            return user_rows.find_rows(db, user_id)
+
+    def rows_at(self, offsets: Sequence[int]) -> list[tuple[Any, ...]]:
+        with self._readers.borrow() as db:
+            return user_rows.read_rows(db, offsets)
 
     def item_facts(self) -> ItemFacts:
         with self._readers.borrow() as db:

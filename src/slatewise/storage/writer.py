@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, TypeVar
 
+from slatewise.domain.erasure import Erased
 from slatewise.domain.errors import Conflict, ReadOnly, StorageError, StorageFull
 from slatewise.domain.events import Receipt
 from slatewise.storage import schema
 from slatewise.storage.dictionary import IdDictionary
 from slatewise.storage.encoding import EncodedEvent
-from slatewise.storage.erasing import Erased, erasures
+from slatewise.storage.erasing import erasures
 from slatewise.storage.known import without_known
 from slatewise.storage.mark import Mark
 from slatewise.storage.row_giver import numbered

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from slatewise.bundles.registry import FolderRegistry
-from slatewise.domain.erasure import Erasure
+from slatewise.domain.erasure import Erased, Erasure
 from slatewise.domain.errors import NotFound, StorageError
 from slatewise.ports.clock import Clock
-from slatewise.storage.erasing import Erased
-from slatewise.storage.log import SqliteEventLog
+from slatewise.ports.stores import LogStore
 from slatewise.wiring.folders import Folders
 from slatewise.wiring.ledger import Entry, Ledger
 from slatewise.wiring.rejected import forget_rejects
@@ -35,7 +34,7 @@ TRIES = 3
 class Erasing:
     """Erases users of one HOME. Thread-safe, and safe beside other processes."""
 
-    def __init__(self, folders: Folders, event_log: SqliteEventLog, registry: FolderRegistry, clock: Clock) -> None:
+    def __init__(self, folders: Folders, event_log: LogStore, registry: FolderRegistry, clock: Clock) -> None:
         """Finish what a crash interrupted, or leave it for the next time: on a full disk it cannot be."""
         self._folders, self._log, self._registry, self._clock = folders, event_log, registry, clock
         self._ledger = Ledger(folders.home)
@@ -90,7 +89,7 @@ class Erasing:
         return bool(self._log.user_rows([user_id]))
 
 
-def apply(ledger: Ledger, log: SqliteEventLog) -> int:
+def apply(ledger: Ledger, log: LogStore) -> int:
     """Erase everybody whom an open entry of the ledger means, and return how many the log still knew."""
     wanted = ledger.open_entries()
     if not wanted:
@@ -104,7 +103,7 @@ def apply(ledger: Ledger, log: SqliteEventLog) -> int:
     return len(found)
 
 
-def _finish(ledger: Ledger, log: SqliteEventLog) -> None:
+def _finish(ledger: Ledger, log: LogStore) -> None:
     """Clear away what the file still holds of erased users, then close the ledger's entries."""
     log.compact()
     until = time.monotonic() + WAIT_S

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from slatewise.domain.columns import Interactions
+from slatewise.domain.erasure import Erased
 from slatewise.domain.errors import ConfigError, InputError, ReadOnly, StorageError, StorageFull
 from slatewise.domain.events import Event, Impression, Receipt, Stored, UserChange
-from slatewise.domain.facts import ItemFacts, UserFacts
+from slatewise.domain.facts import ItemFacts, UserFacts, UserOffsets
 from slatewise.domain.ids import Rows
 from slatewise.postgres.pool import Pool, Purpose
 from slatewise.storage import reading
@@ -18,6 +19,7 @@ from slatewise.storage.encoding import encode
 from slatewise.storage.group_commit import GroupCommit
 from slatewise.storage.postgres import schema as tables
 from slatewise.storage.postgres import verifying
+from slatewise.storage.postgres.erasing import erase, vacuum
 from slatewise.storage.postgres.reading import Reading
 from slatewise.storage.postgres.writer import PostgresTransaction
 
@@ -98,12 +100,11 @@ class PostgresEventLog:
         Nothing is stored then, and other callers are not affected. Raises StorageError itself where the connection
         broke in a commit and the server did not come back to say what became of it.
         """
-        if self._writer is None:
-            raise ReadOnly(f"{self.shown} is open for reading only")
+        writer = self._require_writing()
         encoded = encode(events, self._actions)
         if not encoded:
             return Receipt(accepted=0, duplicates=0, version=self.end)
-        return self._writer.submit(encoded)
+        return writer.submit(encoded)
 
     def read(self, start: int = 0, stop: int | None = None, *, impressions: bool = True) -> Iterator[Stored]:
         while True:
@@ -149,6 +150,30 @@ class PostgresEventLog:
     def user_rows(self, ids: Collection[str]) -> Mapping[str, int]:
         return self._ask(lambda db: self._reading.user_rows(db, ids))
 
+    def user_pages(self) -> Iterator[list[str]]:
+        after = -1
+        while page := self._ask(partial(self._reading.user_page, after=after)):
+            yield [id for _, id in page]
+            after = page[-1][0]
+
+    def user_offsets(self, user_id: str) -> UserOffsets | None:
+        return self._ask(lambda db: self._reading.user_offsets(db, user_id))
+
+    def rows_at(self, offsets: Sequence[int]) -> list[tuple[Any, ...]]:
+        return self._ask(lambda db: self._reading.rows_at(db, offsets))
+
+    def erase_user(self, user_id: str, at: float) -> Erased | None:
+        self._require_writing()
+        return self._ask(lambda db: erase(db, self._schema, user_id, at))
+
+    def compact(self) -> None:
+        self._require_writing()
+        self._ask(lambda db: vacuum(db, self._schema))
+
+    def empty(self) -> bool:
+        """Nothing to do: what the server keeps to recover from a crash goes in its own time."""
+        return True
+
     def item_facts(self) -> ItemFacts:
         return self._ask(self._reading.items)
 
@@ -173,6 +198,11 @@ class PostgresEventLog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _require_writing(self) -> GroupCommit:
+        if self._writer is None:
+            raise ReadOnly(f"{self.shown} is open for reading only")
+        return self._writer
 
     def _codes(self) -> list[int]:
         """Return, per action code in the log, the settings' index. Read the codes' rows first, then this."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from slatewise.domain.errors import StorageError
 from slatewise.domain.events import Impression, UserChange
-from slatewise.domain.facts import ItemFacts, UserFacts
+from slatewise.domain.facts import ItemFacts, UserFacts, UserOffsets
 from slatewise.domain.ids import Rows
 from slatewise.storage import reading, user_reading
 from slatewise.storage.item_reading import item_facts
@@ -75,6 +75,13 @@ CROSS JOIN (SELECT array_agg(name ORDER BY code) FROM {{s}}.actions) names(names
 _USER_CHANGES = f"""
 SELECT user_row, place, body FROM {{s}}.log
 WHERE kind > {INTERACTION} AND kind = {USER_CHANGE} AND place < %s ORDER BY place
+"""
+_USERS = "SELECT row, id FROM {s}.user_ids WHERE row > %s ORDER BY row LIMIT %s"
+_OF_USER = "SELECT place, kind FROM {s}.log WHERE user_row = %s ORDER BY place"
+_AT = """
+SELECT i.id, a.name, l.at, l.value, l.event_id, l.request_id, l.body FROM {s}.log l
+LEFT JOIN {s}.item_ids i ON i.row = l.item_row LEFT JOIN {s}.actions a ON a.code = l.action
+WHERE l.place = ANY(%s::bigint[]) ORDER BY l.place
 """
 _IDS = "SELECT row, id FROM {s}.user_ids WHERE row = ANY(%s::bigint[])"
 _ROWS = "SELECT id, row FROM {s}.user_ids WHERE id = ANY(%s::text[])"
@@ -159,6 +166,23 @@ class Reading:
     def user_rows(self, db: Connection, ids: Collection[str]) -> dict[str, int]:
         """Return the row of every id that has one."""
         return dict(self._ask(db, _ROWS, ([*ids],)).fetchall())
+
+    def user_page(self, db: Connection, after: int) -> list[tuple[int, str]]:
+        """Return up to `COLUMNS_PAGE` ``(row, id)`` behind the row *after*, in order of rows."""
+        return self._ask(db, _USERS, (after, COLUMNS_PAGE)).fetchall()
+
+    def user_offsets(self, db: Connection, user_id: str) -> UserOffsets | None:
+        """Return where a user's events are; None for somebody the log knows nothing of."""
+        found = self._ask(db, "SELECT row FROM {s}.user_ids WHERE id = %s", (user_id,)).fetchone()
+        if found is None:
+            return None
+        rows = self._ask(db, _OF_USER, (found[0],)).fetchall()
+        by_kind = {k: [place for place, kind in rows if kind == k] for k in (USER_CHANGE, INTERACTION, IMPRESSION)}
+        return UserOffsets(by_kind[USER_CHANGE], by_kind[INTERACTION], by_kind[IMPRESSION])
+
+    def rows_at(self, db: Connection, offsets: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Return item id, action, at, value, event_id, request_id and body by offset; missing ones are left out."""
+        return self._ask(db, _AT, ([*offsets],)).fetchall()
 
     def items(self, db: Connection) -> ItemFacts:
         """Return what the log says of all items, as of its end."""

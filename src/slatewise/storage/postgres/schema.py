@@ -41,11 +41,13 @@ CREATE TABLE {{s}}.head(
     id smallint PRIMARY KEY CHECK (id = 0),
     place bigint NOT NULL,
     users bigint NOT NULL,
-    items bigint NOT NULL
+    items bigint NOT NULL,
+    erased bigint NOT NULL
 ) WITH (fillfactor = 10);
-INSERT INTO {{s}}.head VALUES (0, 0, 0, 0)
+INSERT INTO {{s}}.head VALUES (0, 0, 0, 0, 0)
 """
-# `head` is one row: the last place given, and how many rows of each dictionary. Whoever writes locks it first and
+# `head` is one row: the last place given, how many rows of each dictionary, and how many users
+# were erased: when that grows, rows that a process remembers for ids are void. Whoever writes locks it first and
 # updates it last, so places become visible in the order of their numbers and no reader meets a gap that fills later.
 # `place` is the offset and `token` says whose commit a place is, see writer.py.
 

@@ -24,10 +24,10 @@ SETTLE_S = 5.0
 """How long the server is called again, after it went away in a commit, before the outcome is given up as unknown."""
 PAUSE_S = 0.1
 
-_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 # The server's default may be less than durable, so each transaction says it; remote_apply is more, and left.
-_LOCK = """
-SELECT place, users, items, current_setting('fsync'), set_config('synchronous_commit',
+LOCK = """
+SELECT place, users, items, erased, current_setting('fsync'), set_config('synchronous_commit',
     CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true),
     set_config('lock_timeout', '10s', true), set_config('idle_in_transaction_session_timeout', '30s', true)
 FROM {s}.head FOR UPDATE
@@ -85,6 +85,7 @@ class PostgresTransaction:
         self._users = RowGiver()
         self._items = RowGiver()
         self._actions: dict[str, int] = {}
+        self._erased = 0
         self.refused: Failed | None = None
         """Why the last group was not stored; None where it was."""
 
@@ -140,19 +141,28 @@ class PostgresTransaction:
             try:
                 db = self._db = self._pool.connect()
                 with db.pipeline():
-                    db.execute(_BEGIN)
-                    db.execute(self._said(_LOCK))
+                    db.execute(BEGIN)
+                    head = db.execute(self._said(LOCK))
                     whose = db.execute(self._said(_WHOSE), (attempt.rows[-1][0],))
                     db.execute("ROLLBACK")
-                return whose.fetchone() == (attempt.token,)
+                if whose.fetchone() == (attempt.token,):
+                    return True
+                # The row that would tell may have been erased since, with all of its user's.
+                now = head.fetchone()
+                if now is None or (now[0] >= attempt.rows[-1][0] and now[3] != self._erased):
+                    raise self._unknown(lost)
+                return False
             except psycopg.Error as error:
                 self._drop()
                 if time.monotonic() > until:
-                    raise Failed(
-                        f"it is not known whether this was stored: {self._pool.worded(lost)}; "
-                        "send it again, an event with an event_id counts once"
-                    ) from error
+                    raise self._unknown(lost) from error
             time.sleep(PAUSE_S)
+
+    def _unknown(self, lost: Exception) -> Failed:
+        return Failed(
+            f"it is not known whether this was stored: {self._pool.worded(lost)}; "
+            "send it again, an event with an event_id counts once"
+        )
 
     def _said(self, statement: str, table: str = "") -> str:
         return statement.format(s=self._schema, table=table)
@@ -178,9 +188,9 @@ class PostgresTransaction:
         items = self._items.missing(event.item_id for event in everything)
         named = list({event.event_id for event in everything if event.event_id is not None})
         with db.pipeline():
-            db.execute(_BEGIN)
+            db.execute(BEGIN)
             # Before all else, and in a statement of its own: what later ones see includes whom we waited for.
-            head = db.execute(self._said(_LOCK))
+            head = db.execute(self._said(LOCK))
             known = db.execute(self._said(_KNOWN), (named,)) if named else None
             user_rows = db.execute(self._said(_IDS, table="user_ids"), (users,)) if users else None
             item_rows = db.execute(self._said(_IDS, table="item_ids"), (items,)) if items else None
@@ -189,9 +199,14 @@ class PostgresTransaction:
         found = head.fetchone()
         if found is None:
             raise Failed(f"nothing was stored: {self._pool.shown} holds no head of the event log")
-        place, next_user, next_item, synced = found[:4]
+        place, next_user, next_item, erased, synced = found[:5]
         if synced != "on":
             raise Failed(f"nothing was stored: fsync is {synced} on the server, so nothing there survives a power cut")
+        if erased != self._erased:
+            self._erased = erased
+            self._users.forget()
+            users = self._users.missing(event.user_id for event in everything)
+            user_rows = db.execute(self._said(_IDS, table="user_ids"), (users,)) if users else None
         self._users.learn(user_rows.fetchall() if user_rows else (), lambda: int(next_user))
         self._items.learn(item_rows.fetchall() if item_rows else (), lambda: int(next_item))
         if actions:
