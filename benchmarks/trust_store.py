@@ -284,6 +284,8 @@ def _in_parts() -> None:
     append = writer.Writer._append
 
     def broken(self: writer.Writer, events: Sequence[Any], fresh: Sequence[Any]) -> Receipt:
+        if not fresh:
+            return append(self, events, fresh)
         for event in fresh:
             receipt = append(self, [event], [event])
             self._db.execute("COMMIT")
