@@ -61,7 +61,7 @@ def test_a_write_ahead_log_that_lost_what_was_acknowledged_is_refused_and_left_a
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What the log says, heard at its own logger: libraries of other tests in this process may have muted what is above."""
+    """What the log says, heard at its own logger: libraries of other tests here may have muted what is above."""
     logger = logging.getLogger("slatewise.storage.log")
     muted, logger.disabled = logger.disabled, False
     logger.addHandler(caplog.handler)
