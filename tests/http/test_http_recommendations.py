@@ -36,6 +36,13 @@ def test_answer_has_the_promised_shape(call):
     }
 
 
+def test_no_deadline_is_too_short_to_begin_where_nothing_waits(call, home):
+    for deadline_ms in (5e-324, 1e-3, 1.0):
+        answer = call("POST", "/v1/recommendations", {"user_id": "u", "deadline_ms": deadline_ms})
+        assert answer.status_code == 200, answer.text
+    assert all(0 < query.deadline_ms <= 1.0 for query in home.queries), "the ladder is told how little is left"
+
+
 def test_short_form_asks_the_same(call, home):
     assert names(call("GET", "/v1/recommendations/some%2Fone?size=3")) == ["a", "b", "c"]
     assert home.queries[-1].user_id == "some/one"

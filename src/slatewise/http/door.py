@@ -26,6 +26,9 @@ NOTICED_MS = 1.0
 """A query that waited for longer has that much less of its deadline left."""
 LEAST_MS = 1.0
 """Left of a deadline in any case, for the core takes none of 0."""
+BEGUN_BY_MS = 20.0
+"""Within this a query is begun however short its deadline: the ladder's last rung answers as soon as a refusal would,
+which would say that there is too much to do when there is not."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Door:
         if query.min_version is not None and query.min_version > self.home.version:
             # Waits without computing, for longer than a deadline if it must: it may not hold a thread that computes.
             return await self.overload.waiters.run(partial(self.home.answer, query))
-        return await self.overload.slates.run(call, begun + deadline_ms)
+        return await self.overload.slates.run(call, begun + max(deadline_ms, BEGUN_BY_MS))
 
     async def slate(self, call: Callable[..., R], *arguments: object) -> R:
         """Run a call that ranks something other than a query's slate."""
