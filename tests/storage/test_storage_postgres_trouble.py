@@ -71,7 +71,8 @@ def test_sessions_ended_at_any_moment_cost_no_event_and_double_none(log: Postgre
                 log.append([seen(f"u{me}", f"{me}-{number}-{j}") for j in range(2)])
             except StorageLost as error:
                 # Ended again and again before it could be sent: told so, and sent again by whoever was told.
-                assert "nothing was stored" in str(error)
+                if "nothing was stored" not in str(error):
+                    raise
                 continue
             number += 1
 
