@@ -138,6 +138,7 @@ def _spell(value: object) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
+    # What msgspec asks of a hook that knows no form for a value.
     raise NotImplementedError(f"a fact must be a JSON value, not {type(value).__name__}")
 
 

@@ -17,6 +17,7 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Set):
         return sorted(value)
+    # What msgspec asks of a hook that knows no form for a value.
     raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
 
 

@@ -27,7 +27,7 @@ class BundleRegistryContract:
     """Subclass and return a registry over *root*; two over one root stand for two processes."""
 
     def make(self, root: Path) -> BundleRegistry:
-        raise NotImplementedError
+        raise NotImplementedError  # a suite that inherits these tests says how
 
     def published(self, tmp_path: Path, size: int) -> tuple[BundleRegistry, list[str]]:
         registry = self.make(tmp_path / "bundles")

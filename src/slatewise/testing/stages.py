@@ -87,7 +87,7 @@ class SourceContract:
     """What every `Source` promises. Subclasses make one for a shop of forty items."""
 
     def make(self, shop: SmallShop) -> Source:
-        raise NotImplementedError
+        raise NotImplementedError  # a suite that inherits these tests says how
 
     def _query(self, allow: Mask | None = None, blocked: Sequence[int] = ()) -> Resolved:
         history = np.array([3, 9, 12], np.int64)
@@ -131,7 +131,7 @@ class FilterContract:
     """What every `Filter` promises."""
 
     def make(self, shop: SmallShop) -> Filter:
-        raise NotImplementedError
+        raise NotImplementedError  # a suite that inherits these tests says how
 
     def test_gives_one_verdict_per_candidate(self) -> None:
         shop = SmallShop()
@@ -159,7 +159,7 @@ class ScorerContract:
     """What every `Scorer` promises."""
 
     def make(self, shop: SmallShop) -> Scorer:
-        raise NotImplementedError
+        raise NotImplementedError  # a suite that inherits these tests says how
 
     def test_gives_one_score_per_candidate(self) -> None:
         scorer = self.make(SmallShop())
@@ -182,7 +182,7 @@ class RerankerContract:
     """What every `Reranker` promises."""
 
     def make(self, shop: SmallShop) -> Reranker:
-        raise NotImplementedError
+        raise NotImplementedError  # a suite that inherits these tests says how
 
     def test_arranges_distinct_positions_up_to_the_size(self) -> None:
         reranker = self.make(SmallShop())

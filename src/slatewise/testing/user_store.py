@@ -30,11 +30,11 @@ class UserStoreContract:
 
     @pytest.fixture
     def log(self) -> EventLog:
-        raise NotImplementedError
+        raise NotImplementedError  # a suite that inherits these tests says how
 
     @pytest.fixture
     def make(self) -> Callable[[EventLog], FollowingUsers]:
-        raise NotImplementedError
+        raise NotImplementedError  # a suite that inherits these tests says how
 
     @pytest.fixture(params=["asked before every event", "asked afterwards"])
     def tell(self, request: pytest.FixtureRequest, log: EventLog, users: FollowingUsers) -> Callable[..., int]:
