@@ -35,6 +35,14 @@ class NoKeys:
         return None
 
 
+class NoEncores:
+    def remember(self, name: bytes, query: Query) -> None:
+        pass
+
+    def find(self, name: bytes) -> None:
+        return None
+
+
 @dataclass
 class Bundle:
     id: str
@@ -47,6 +55,7 @@ class MemoryHome:
     def __init__(self, settings: Settings | None = None, live: str | None = "b1") -> None:
         self.settings = settings or Settings()
         self.keys: Any = NoKeys()
+        self.encores: Any = NoEncores()
         self.version = 0
         self.events: list[Interaction] = []
         self.items: dict[str, ItemChange] = {}

@@ -21,12 +21,13 @@ from slatewise.http import (
 )
 from slatewise.http.door import Door
 from slatewise.http.exposure import guard
-from slatewise.http.gate import Gate
+from slatewise.http.gate import Gate, Judge
 from slatewise.http.home_api import HomeApi
 from slatewise.http.hot import HotPath
 from slatewise.http.logs import Logs, RequestLog
 from slatewise.http.middleware import BoundedBody, ExactPaths, Measured
 from slatewise.http.overload import Admission, Overload, processors
+from slatewise.http.repeating import Repeating
 from slatewise.http.responses import Problem
 from slatewise.http.scopes import RouteTable
 from slatewise.http.security import declare
@@ -55,8 +56,8 @@ class Api(FastAPI):
 def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
     """Return the application that serves *home*, which it closes when the server stops.
 
-    The application keeps no state of its own but its queues, so several may serve one home; ``state.overload`` is for
-    a server that can refuse sooner than an application.
+    The application keeps no state of its own but its queues, so several may serve one home; ``state.overload`` and
+    ``state.repeating`` are for a server that can refuse, and answer once more, sooner than an application.
     """
 
     @asynccontextmanager
@@ -100,8 +101,11 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
         app.include_router(room.routes(door))
     app.include_router(routes_docs.routes())
     # Outside the others, once every route is there to be judged; whatever it refuses is measured all the same.
-    app.add_middleware(Gate, table=RouteTable(app.routes), keys=home.keys, settings=home.settings.http, clock=clock)
+    table, log = RouteTable(app.routes), RequestLog(home.settings.http)
+    judge = Judge(table, home.keys, home.settings.http, clock)
+    app.add_middleware(Gate, judge=judge)
     app.add_middleware(Admission, overload=overload)
-    app.add_middleware(Measured, metrics=metrics, clock=clock, log=RequestLog(home.settings.http))
+    app.add_middleware(Measured, metrics=metrics, clock=clock, log=log)
+    app.state.repeating = Repeating(home, judge, table, metrics, clock, is_open=not log.is_asked)
     guard(app, home.keys, home.settings.http)
     return app

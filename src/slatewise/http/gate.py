@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,6 +34,11 @@ ANONYMOUS = ""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+Caller: TypeAlias = tuple[str, float | None]
+"""Who has a bucket of tokens, and its own rate if there is one."""
+Refused: TypeAlias = Callable[[Scope], Response]
+
+
 class Verdict(NamedTuple):
     """What becomes of a request: its route, how it is refused if it is, and what to tell beside its answer."""
 
@@ -44,63 +50,86 @@ class Verdict(NamedTuple):
 class Gate:
     """Lets a request through to its route, or answers it.
 
-    With keys in use every route but the open ones needs one of the right scope, on loopback too. What matches no route
-    gets 404 or 405 only with a live key: strangers learn nothing of what is here. Without keys the caller must come by
-    an address or a plain host name, for a web page elsewhere could otherwise point a name of its own at this machine.
-
     What was decided on goes along as ``scope["route"]``.
     """
 
-    def __init__(self, app: ASGIApp, table: RouteTable, keys: KeyRing, settings: HttpSettings, clock: Clock) -> None:
-        self._app, self._table, self._keys, self._clock = app, table, keys, clock
-        self._is_for_anyone = settings.without_keys == "anyone"
-        self._rates = Rates(settings.rate, settings.burst)
+    def __init__(self, app: ASGIApp, judge: Judge) -> None:
+        self._app, self._judge = app, judge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
-        route, refusal, told = self.judge(scope)
+        route, refusal, told = self._judge.judge(scope)
         if route.path_format is not None:
             scope["route"] = route
         if refusal is not None:
             return await refusal(scope, receive, send)
         await self._app(scope, receive, _telling(send, told) if told else send)
 
+
+class Judge:
+    """Decides who is let in. Belongs to an event loop.
+
+    With keys in use every route but the open ones needs one of the right scope, on loopback too. What matches no route
+    gets 404 or 405 only with a live key: strangers learn nothing of what is here. Without keys the caller must come by
+    an address or a plain host name, for a web page elsewhere could otherwise point a name of its own at this machine.
+    """
+
+    def __init__(self, table: RouteTable, keys: KeyRing, settings: HttpSettings, clock: Clock) -> None:
+        self._table, self._keys, self._clock = table, keys, clock
+        self._is_for_anyone = settings.without_keys == "anyone"
+        self._rates = Rates(settings.rate, settings.burst)
+
     def judge(self, scope: Scope) -> Verdict:
         """Decide by method, path and headers alone. Takes microseconds, and one of the caller's tokens."""
-        headers: dict[bytes, bytes] = {}
-        size = 0
-        for name, value in scope["headers"]:
-            size += len(name) + len(value)
-            headers.setdefault(name, value)
+        headers, size = _read(scope["headers"])
         route = self._table.match(scope["method"], exact_path(scope))
         if size > MAX_HEADER_BYTES:
             detail = f"At most {MAX_HEADER_BYTES} bytes of headers are accepted."
             return Verdict(route, problem(scope, LARGE_HEADERS, detail))
         if isinstance(route, Matched) and route.scope == OPEN:
             return Verdict(route)
-        caller, rate = ANONYMOUS, None
+        caller = self._caller(headers, route)
+        if callable(caller):
+            return Verdict(route, caller(scope))
+        if isinstance(route, Unmatched):
+            return Verdict(route, not_offered(scope, route.allowed) if route.allowed else nothing_here(scope))
+        return self._rated(scope, route, caller)
+
+    def lets_in(self, headers: Iterable[tuple[bytes, bytes]], route: Matched) -> Mapping[str, str] | None:
+        """Return what to tell a caller of *route* beside the answer, having taken one of the caller's tokens.
+
+        None for whoever is not let in, at no cost: `judge` says why.
+        """
+        named, size = _read(headers)
+        caller = self._caller(named, route)
+        if size > MAX_HEADER_BYTES or callable(caller):
+            return None
+        now_s = self._clock.elapsed_ms() / 1000.0
+        bucket = self._rates.bucket(*caller, now_s)
+        if bucket is None:
+            return NOTHING
+        return bucket.headers() if bucket.take(now_s) else None
+
+    def _caller(self, headers: Mapping[bytes, bytes], route: Matched | Unmatched) -> Caller | Refused:
+        """Return the caller, or how to refuse one who may not come in."""
         if self._keys.is_used:
             token = token_of(headers, isinstance(route, Matched) and route.is_browsed)
             key = None if token is None else self._keys.find(token)
             if key is None:
-                return Verdict(route, _no_key(scope, route, token is None))
+                return partial(_no_key, route=route, is_missing=token is None)
             if isinstance(route, Matched) and not key.allows(route.scope):
-                return Verdict(route, _no_scope(scope, route.scope))
-            caller, rate = key.id, key.rate
-        elif not self._is_for_anyone and not _is_near(headers.get(b"host", b"")):
-            return Verdict(
-                route, problem(scope, MISDIRECTED, "Without API keys only an address or localhost may be asked.")
-            )
-        if isinstance(route, Unmatched):
-            return Verdict(route, not_offered(scope, route.allowed) if route.allowed else nothing_here(scope))
-        return self._rated(scope, route, caller, rate)
+                return partial(_no_scope, needed=route.scope)
+            return key.id, key.rate
+        if self._is_for_anyone or _is_near(headers.get(b"host", b"")):
+            return ANONYMOUS, None
+        return _misdirected
 
-    def _rated(self, scope: Scope, route: Matched, caller: str, own: float | None) -> Verdict:
+    def _rated(self, scope: Scope, route: Matched, caller: Caller) -> Verdict:
         now_s = self._clock.elapsed_ms() / 1000.0
-        bucket = self._rates.bucket(caller, own, now_s)
+        bucket = self._rates.bucket(*caller, now_s)
         if bucket is None:
             return Verdict(route)
         is_given = bucket.take(now_s)
@@ -110,6 +139,16 @@ class Gate:
         detail = f"At most {bucket.rate:g} requests a second are answered with this key."
         headers = {**told, "retry-after": str(bucket.wait_s())}
         return Verdict(route, problem(scope, TOO_OFTEN, detail, headers=headers))
+
+
+def _read(headers: Iterable[tuple[bytes, bytes]]) -> tuple[Mapping[bytes, bytes], int]:
+    """Return the first value of each header, and how many bytes all of them take."""
+    named: dict[bytes, bytes] = {}
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+        named.setdefault(name, value)
+    return named, size
 
 
 def token_of(headers: Mapping[bytes, bytes], is_browsed: bool) -> str | None:
@@ -129,6 +168,7 @@ def token_of(headers: Mapping[bytes, bytes], is_browsed: bool) -> str | None:
     return None if sent is None else sent.strip().decode("latin-1")
 
 
+@lru_cache(maxsize=64)
 def _is_near(host: bytes) -> bool:
     """Return whether a Host header names an address or one plain word, which no stranger can have in the DNS."""
     name = host.decode("latin-1").strip().lower()
@@ -141,6 +181,10 @@ def _is_near(host: bytes) -> bool:
     except ValueError:
         return name.endswith(".localhost")
     return True
+
+
+def _misdirected(scope: Scope) -> Response:
+    return problem(scope, MISDIRECTED, "Without API keys only an address or localhost may be asked.")
 
 
 def _no_key(scope: Scope, route: Matched | Unmatched, is_missing: bool) -> Response:

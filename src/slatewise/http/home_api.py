@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from slatewise.domain.answer import Answer, AnswerItem
 from slatewise.domain.erasure import Erasure
@@ -29,11 +29,42 @@ class BundleSummary(Protocol):
     def metrics(self) -> Mapping[str, object]: ...
 
 
+class EncoreApi(Protocol):
+    """An answer to be given once more."""
+
+    @property
+    def answer(self) -> Answer:
+        """As it was given first: all but its request id and timings is the same."""
+        ...
+
+    form: Any
+    """What the door keeps with it; None at first."""
+
+    def told(self, request_id: str, ms: float, /) -> None:
+        """Tell whoever watches that it was given once more. Takes microseconds."""
+        ...
+
+
+class EncoresApi(Protocol):
+    """Answers of a moment ago that still hold. Waits for nothing, so an event loop may call it."""
+
+    def remember(self, name: bytes, query: Query, /) -> None:
+        """Remember that *name*, such as the bytes of a request, asks what *query* does, whenever it comes."""
+        ...
+
+    def find(self, name: bytes, /) -> EncoreApi | None:
+        """Return what answers the question of that name as things stand, None where that is not known at once."""
+        ...
+
+
 class HomeApi(Protocol):
     """An opened home. Every method is synchronous, thread-safe, and raises the errors of ``domain/errors.py`` only."""
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def encores(self) -> EncoresApi: ...
 
     @property
     def keys(self) -> KeyRing:

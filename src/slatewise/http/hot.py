@@ -31,15 +31,15 @@ from slatewise.http.door import Door
 from slatewise.http.encoding import json_bytes
 from slatewise.http.errors import answered
 from slatewise.http.fields import decoded
-from slatewise.http.messages import replayed, whole
+from slatewise.http.messages import is_json, replayed, whole
 from slatewise.http.overload import declared_bytes
 from slatewise.http.quick import decoder
+from slatewise.http.repeating import name_of
 from slatewise.http.requests import EventsIn, RecommendationIn
 from slatewise.http.routes_recommendations import told
 
 _SIZE = re.compile(rb"size=([1-9][0-9]{0,4})")
 _DEFAULT_SIZE = 10
-_JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _READ, _WITH_BODY = (RECOMMEND_TO, SIMILAR), (RECOMMEND, RECORD, RECORD_MANY)
 _REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -59,7 +59,7 @@ class HotPath:
             route = classify(scope["method"], scope["path"], declared_bytes(scope["headers"]))
             if route in _READ:
                 work = self._read(route, scope)
-            elif route in _WITH_BODY and _is_json(scope):
+            elif route in _WITH_BODY and is_json(scope["headers"]):
                 body = await whole(receive)
                 if body is None:
                     return
@@ -93,7 +93,8 @@ class HotPath:
         if route is SIMILAR:
             return self._similar(name, size)
         door = self._door
-        return self._slate(Query(request_id=door.home.new_request_id(), at=door.clock.now(), size=size, user_id=name))
+        query = Query(request_id=door.home.new_request_id(), at=door.clock.now(), size=size, user_id=name)
+        return self._slate(query, name_of(scope["path"].encode("latin-1"), scope["query_string"]))
 
     def _recommend(self, body: bytes) -> Awaitable[object] | None:
         try:
@@ -102,7 +103,7 @@ class HotPath:
             return None
         if sent.size > self._door.home.settings.serving.max_size:
             return None
-        return self._slate(parsing.query(sent, self._door.home.new_request_id(), self._door.clock.now()))
+        return self._slate(parsing.query(sent, self._door.home.new_request_id(), self._door.clock.now()), body)
 
     def _record(self, body: bytes, route: Route | None) -> Awaitable[object] | None:
         try:
@@ -114,8 +115,11 @@ class HotPath:
         overload = self._door.overload
         return self._door.record(events, overload.events if route is RECORD else overload.bulk)
 
-    async def _slate(self, query: Query) -> object:
-        return told(await self._door.answer(query))
+    async def _slate(self, query: Query, name: bytes) -> object:
+        answer = await self._door.answer(query)
+        if answer.cached:
+            self._door.home.encores.remember(name, query)
+        return told(answer)
 
     async def _similar(self, item_id: str, size: int) -> object:
         return {"item_id": item_id, "items": await self._door.slate(self._door.home.similar, item_id, size)}
@@ -128,5 +132,3 @@ class HotPath:
         return size if 1 <= size <= self._door.home.settings.serving.max_size else None
 
 
-def _is_json(scope: Scope) -> bool:
-    return any(name == b"content-type" and value.lower() in _JSON for name, value in scope["headers"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope
@@ -11,6 +12,14 @@ def exact_path(scope: Scope) -> str:
     """Return the path as it was sent, percent-encoded: routes are matched on nothing else."""
     raw: bytes | None = scope.get("raw_path")
     return raw.decode("latin-1") if raw else quote(scope["path"])
+
+
+_JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+
+
+def is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a body is declared as JSON, in one of the forms that people use."""
+    return any(name == b"content-type" and value.lower() in _JSON for name, value in headers)
 
 
 async def whole(receive: Receive) -> bytes | None:

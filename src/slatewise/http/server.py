@@ -76,10 +76,11 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, listening: socket.socket, on_ready: Callable[[], None]) -> None:
         self._socket = listening
         self._on_ready = on_ready
+        self._repeating = app.state.repeating
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol(app.state.overload),
+                http=protocol(app.state.overload, app.state.repeating),
                 ws="none",
                 log_level="warning",
                 access_log=False,
@@ -105,6 +106,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._acceptor.stop()
+        self._repeating.close()
         await self._acceptor.settle()
         await last_call(self.server_state.connections, lambda: self.force_exit)
         await super().shutdown(sockets)

@@ -72,6 +72,15 @@ class Ingest:
         """The version that every follower reflects."""
         return self._applied
 
+    @property
+    def is_current(self) -> bool:
+        """Whether every follower reflects all that was acknowledged, by whichever process.
+
+        False also where only a look at the log could say. Waits for nothing.
+        """
+        end = self._log.glance()
+        return end is not None and end <= self._applied
+
     def record(self, events: Sequence[Event]) -> Receipt:
         """Store events durably and fold them; the answer is true once it is given.
 
@@ -90,7 +99,7 @@ class Ingest:
 
     def catch_up(self) -> int:
         """Fold what is new in the log into the followers; return `applied`. Costs microseconds when nothing is new."""
-        if self._log.end <= self._applied:
+        if self.is_current or self._log.end <= self._applied:
             return self._applied
         with self._folding:
             end = self._log.end

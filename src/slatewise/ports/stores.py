@@ -22,6 +22,13 @@ class EventLog(Protocol):
         """The offset after the last durable event; 0 for an empty log."""
         ...
 
+    def glance(self) -> int | None:
+        """Return `end` where that is known at once, None where only a look can say.
+
+        What was acknowledged before the call, by whichever process, is below it. Waits for nothing, not even for a lock.
+        """
+        ...
+
     @property
     def trouble(self) -> str | None:
         """Why writes are refused now, such as a full disk; None where they are not."""
@@ -189,6 +196,10 @@ class UserStore(Protocol):
 
     def state(self, user_id: str) -> UserState:
         """Return the user's state with the newest interactions (settings' history_length); a blank one if unknown."""
+        ...
+
+    def glance(self, user_id: str) -> int | None:
+        """Return the version of the user's state where that is known at once, None where only a look could say."""
         ...
 
     def change(self, user_id: str) -> UserChange | None:

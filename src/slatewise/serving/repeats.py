@@ -24,18 +24,26 @@ _PLAIN = Query(request_id="", at=0.0)
 _UNASKED = tuple((field.name, getattr(_PLAIN, field.name)) for field in fields(Query) if field.name not in _ASKED)
 """Every other field and what it holds where nothing was asked by it, fields to come included."""
 
-_Key: TypeAlias = tuple[str | None, int, str]
-_Stamp: TypeAlias = tuple[str, int, int]
+Plain: TypeAlias = tuple[str | None, int, str]
+"""A plain question: all that it asks."""
+_Stamp: TypeAlias = tuple[str | None, int | None, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A slate from the cache with what it was composed under; none yet for a question that was asked twice."""
+class Kept:
+    """A slate from the cache, the query that it was composed for, and under what."""
 
-    stamp: _Stamp | None = None
-    slate: Slate | None = None
-    at: float = 0.0
-    since_ms: float = 0.0
+    query: Query
+    slate: Slate
+    stamp: _Stamp
+    since_ms: float
+
+
+def plain(query: Query) -> Plain | None:
+    """Return the plain question that a query asks, None for one that asks more."""
+    if any(getattr(query, name) != usual for name, usual in _UNASKED):
+        return None
+    return (query.user_id, query.size, canonical(query.context) if query.context else "")
 
 
 class Repeats:
@@ -54,45 +62,58 @@ class Repeats:
         recommend: Callable[[Query], Slate],
         *,
         bundle: Callable[[], str],
+        bundle_at_once: Callable[[], str | None],
         users: UserStore,
         catalogue: Catalogue,
         clock: Clock,
         explored: bool = False,
     ) -> None:
         self._recommend = recommend
-        self._bundle, self._users, self._catalogue, self._clock = bundle, users, catalogue, clock
-        self._kept: LRUCache[_Key, _Kept] | None = None if explored else LRUCache(KEPT)
+        self._bundle, self._bundle_at_once = bundle, bundle_at_once
+        self._users, self._catalogue, self._clock = users, catalogue, clock
+        # None for a question that was asked twice.
+        self._kept: LRUCache[Plain, Kept | None] | None = None if explored else LRUCache(KEPT)
 
     def recommend(self, query: Query) -> Slate:
         """Return a slate. Raises what *recommend* raises."""
         kept = self._kept
-        if kept is None or any(getattr(query, name) != usual for name, usual in _UNASKED):
+        asked = None if kept is None else plain(query)
+        if kept is None or asked is None:
             return self._recommend(query)
         begun = self._clock.elapsed_ms()
-        key = (query.user_id, query.size, canonical(query.context) if query.context else "")
-        held = kept.get(key)
-        if held is None:
+        if asked not in kept:
             slate = self._recommend(query)
             if slate.cached:
-                kept[key] = _Kept()
+                kept[asked] = None
             return slate
-        stamp = self._stamp(query)
-        if held.slate is not None and held.stamp == stamp and self._is_young(held, query, begun):
+        held = kept.get(asked)
+        user = 0 if query.user_id is None else self._users.state(query.user_id).version
+        stamp = (self._bundle(), user, self._catalogue.version)
+        if held is not None and held.stamp == stamp and self._is_young(held, query.at, begun):
             taken = {"total": self._clock.elapsed_ms() - begun}
             return replace(held.slate, request_id=query.request_id, timing_ms=taken)
         slate = self._recommend(query)
         if slate.cached and not slate.degraded:
-            kept[key] = _Kept(stamp, slate, query.at, begun)
+            kept[asked] = Kept(query, slate, stamp, begun)
         return slate
+
+    def at_once(self, asked: Plain) -> Kept | None:
+        """Return what answers a plain question once more, None where that cannot be told without waiting.
+
+        For who knows that users, catalogue and bundle reflect all that was acknowledged before the question came.
+        """
+        held = None if self._kept is None else self._kept.get(asked)
+        if held is None:
+            return None
+        user = 0 if asked[0] is None else self._users.glance(asked[0])
+        if held.stamp != (self._bundle_at_once(), user, self._catalogue.version):
+            return None
+        return held if self._is_young(held, self._clock.now(), self._clock.elapsed_ms()) else None
 
     def clear(self) -> None:
         """Keep nothing of what was kept so far."""
         if self._kept is not None:
             self._kept.clear()
 
-    def _stamp(self, query: Query) -> _Stamp:
-        user = 0 if query.user_id is None else self._users.state(query.user_id).version
-        return self._bundle(), user, self._catalogue.version
-
-    def _is_young(self, held: _Kept, query: Query, now_ms: float) -> bool:
-        return now_ms - held.since_ms <= AGE_MS and abs(query.at - held.at) * 1000.0 <= AGE_MS
+    def _is_young(self, held: Kept, at: float, now_ms: float) -> bool:
+        return now_ms - held.since_ms <= AGE_MS and abs(at - held.query.at) * 1000.0 <= AGE_MS

@@ -19,7 +19,7 @@ from slatewise.domain.ids import Rows
 from slatewise.storage import item_reading, reading, schema, user_names, user_reading, user_rows
 from slatewise.storage.encoding import encode
 from slatewise.storage.erasing import erase, find_shown
-from slatewise.storage.mark import Mark, check_mark
+from slatewise.storage.mark import Glance, Mark, check_mark
 from slatewise.storage.readers import Readers
 from slatewise.storage.space import Reserve
 from slatewise.storage.wal import Tail
@@ -44,6 +44,7 @@ class SqliteEventLog:
         self._path = path
         self._actions = tuple(action_names)
         self._readers = Readers(path)
+        self._glance = Glance(path)
         self._writer: Writer | None = None
         self.tail = Tail()
         """What the write-ahead log held when this was opened: ``torn`` frames were cut off, nobody was told of them."""
@@ -86,8 +87,10 @@ class SqliteEventLog:
     @property
     def end(self) -> int:
         """The offset after the last durable event, by whichever process; 0 for an empty log. Costs microseconds."""
-        with self._readers.borrow() as db:
-            return reading.end(db)
+        return self._glance.looked(self._look)
+
+    def glance(self) -> int | None:
+        return self._glance.known()
 
     @property
     def trouble(self) -> str | None:
@@ -221,7 +224,12 @@ class SqliteEventLog:
         """Finish the appends in flight, then let go of the file. May be called twice."""
         if self._writer is not None:
             self._writer.close()
+        self._glance.close()
         self._readers.close()
+
+    def _look(self) -> int:
+        with self._readers.borrow() as db:
+            return reading.end(db)
 
     def __enter__(self) -> SqliteEventLog:
         return self

@@ -55,6 +55,11 @@ class LiveUsers:
     def state(self, user_id: str) -> UserState:
         return self._known(user_id).state
 
+    def glance(self, user_id: str) -> int | None:
+        # Without the gate, which is held for as long as a whole batch of events is folded.
+        known = self._cache.get(user_id)
+        return None if known is None else known.state.version
+
     def change(self, user_id: str) -> UserChange | None:
         return self._known(user_id).change
 

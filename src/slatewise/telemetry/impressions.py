@@ -11,7 +11,7 @@ from slatewise.domain.events import Event, Impression
 from slatewise.domain.query import Query
 from slatewise.domain.settings import TelemetrySettings
 from slatewise.domain.slate import Slate
-from slatewise.ports.clock import Clock
+from slatewise.ports.clock import Again, Clock
 from slatewise.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class ImpressionLog:
         """Start the writer, unless impressions are off.
 
         *append* stores events durably; *item_ids* names the shown items in display order; *catch_up* is called before
-        each append and tells `drop` of users that another process forgot.
+        and after each append and tells `drop` of users that another process forgot.
         """
         self._append, self._item_ids, self._clock, self._catch_up = append, item_ids, clock, catch_up
         self._metrics = metrics or Metrics()
@@ -65,10 +65,33 @@ class ImpressionLog:
 
     def served(self, query: Query, slate: Slate) -> None:
         """Queue what was shown. Never waits for the disk; drops and counts when the queue is full."""
+        impression = self._impression(query, slate)
+        if impression is not None:
+            self._enqueue(impression)
+
+    def again(self, query: Query, slate: Slate) -> Again:
+        shown = self._impression(query, slate)
+        if shown is None:
+            return lambda request_id, ms: None
+        user_id, ids, propensity, explored_from, context = (
+            shown.user_id, shown.shown, shown.propensity, shown.explored_from, shown.context
+        )  # fmt: skip
+
+        def again(request_id: str, ms: float) -> None:
+            self._enqueue(
+                Impression(
+                    at=self._clock.now(), user_id=user_id, request_id=request_id, shown=ids, propensity=propensity,
+                    explored_from=explored_from, context=context,
+                )
+            )  # fmt: skip
+
+        return again
+
+    def _impression(self, query: Query, slate: Slate) -> Impression | None:
         if not self._is_on or query.user_id is None or query.explain or not len(slate.shown):
-            return
+            return None
         # Ids are resolved here: the queue then holds a few strings, not whole slates.
-        impression = Impression(
+        return Impression(
             at=self._clock.now(),
             user_id=query.user_id,
             request_id=slate.request_id,
@@ -78,12 +101,18 @@ class ImpressionLog:
             # A copy: the caller's mapping may change while this waits to be written.
             context=dict(query.context),
         )
+
+    def _enqueue(self, impression: Impression) -> None:
         with self._changed:
-            is_closed, is_full = self._closed, len(self._queue) >= self._limit
+            waiting = len(self._queue)
+            is_closed, is_full = self._closed, waiting >= self._limit
             if not is_closed and not is_full:
                 self._number += 1
                 self._queue.append((self._number, impression))
-                self._changed.notify_all()
+                # The writer waits for the first and for a whole batch. To wake it for each would cost more than all
+                # else here, and a turn of the interpreter.
+                if waiting == 0 or waiting == BATCH_LIMIT - 1:
+                    self._changed.notify_all()
                 return
         self._metrics.impressions_lost(1, "closed" if is_closed else "full")
 
@@ -127,6 +156,8 @@ class ImpressionLog:
             try:
                 self._append(batch)
                 self._metrics.impressions(len(batch))
+                # Or the next answer would have to find out that nothing but this was written.
+                self._look_for_removals()
             except Exception:  # noqa: BLE001 - a writer that dies would lose every later impression in silence
                 self._metrics.impressions_lost(len(batch), "failed")
                 _log.exception("%d impressions were not logged", len(batch))

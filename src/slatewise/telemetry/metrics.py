@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from slatewise.domain.events import Receipt
 from slatewise.domain.query import Query
 from slatewise.domain.slate import RUNGS, Slate
+from slatewise.ports.clock import Again
 from slatewise.telemetry.board import Board
 from slatewise.telemetry.cache_metrics import CacheMetrics
 from slatewise.telemetry.queue_metrics import QueueMetrics
@@ -35,7 +36,7 @@ class Metrics:
         self._stage_s = Histogram(
             "slatewise_stage_seconds", "Time a stage took for one slate", ["stage"], buckets=_STAGE_S, registry=own
         )
-        self._slates = Counter("slatewise_slates_served", "Slates served", ["cached"], registry=own)
+        slates = Counter("slatewise_slates_served", "Slates served", ["cached"], registry=own)
         self._hits = Counter("slatewise_cache_hits", "Slates served from the result cache", registry=own)
         self._misses = Counter("slatewise_cache_misses", "Slates that had to be computed", registry=own)
         self._pages = Counter("slatewise_pages", "Pages after the first, composed from a cursor", registry=own)
@@ -48,6 +49,8 @@ class Metrics:
         rungs = Counter("slatewise_rungs", "Slates by the rung of the ladder they were made on", ["rung"], registry=own)
         # Found by label once: each slate counts.
         self._rungs = {rung: rungs.labels(rung) for rung in RUNGS}
+        self._slates = {cached: slates.labels(str(cached).lower()) for cached in (True, False)}
+        self._stages: dict[str, Histogram] = {}
         self.cache = CacheMetrics(own)
         self._accepted = Counter("slatewise_events_accepted", "Events stored", registry=own)
         self._duplicates = Counter("slatewise_events_duplicate", "Events known already", registry=own)
@@ -97,17 +100,34 @@ class Metrics:
 
     def served(self, query: Query, slate: Slate) -> None:
         """Count one slate, its stage timings and what it went without."""
-        self._slates.labels("true" if slate.cached else "false").inc()
+        self._slates[slate.cached].inc()
         if slate.page:
             self._pages.inc()
         else:
             # A slate under older versions is no hit: it was shown for want of a better one.
             (self._hits if slate.cached and slate.rung != "cached" else self._misses).inc()
         for stage, ms in slate.timing_ms.items():
-            self._stage_s.labels(stage).observe(ms / 1000.0)
+            self._stage(stage).observe(ms / 1000.0)
         self._rungs[slate.rung].inc()
         for component, reason in {_labels(entry) for entry in slate.degraded}:
             self._degraded.labels(component, reason).inc()
+
+    def again(self, query: Query, slate: Slate) -> Again:
+        counts = (self._slates[slate.cached].inc, self._hits.inc, self._rungs[slate.rung].inc)
+        total = self._stage("total").observe
+
+        def again(request_id: str, ms: float) -> None:
+            for count in counts:
+                count()
+            total(ms / 1000.0)
+
+        return again
+
+    def _stage(self, name: str) -> Histogram:
+        found = self._stages.get(name)
+        if found is None:
+            found = self._stages[name] = self._stage_s.labels(name)
+        return found
 
     def recorded(self, receipt: Receipt) -> None:
         """Count one append."""

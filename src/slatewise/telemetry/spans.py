@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slatewise.domain.errors import ConfigError
 from slatewise.domain.query import Query
 from slatewise.domain.slate import Slate
-from slatewise.ports.clock import Clock
+from slatewise.ports.clock import Again, Clock
 from slatewise.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class Spans:
                 at += int(ms * NS)
                 child.end(at)
         span.end(end)
+
+    def again(self, query: Query, slate: Slate) -> Again:
+        return lambda request_id, ms: self.served(
+            query, replace(slate, request_id=request_id, timing_ms={"total": ms})
+        )
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Send what waits; return whether that succeeded in time."""

@@ -38,6 +38,9 @@ class MemoryLog:
     def end(self) -> int:
         return self._events[-1].offset + 1 if self._events else 0
 
+    def glance(self) -> int | None:
+        return self.end
+
     @property
     def trouble(self) -> str | None:
         return None

@@ -106,6 +106,9 @@ class MemoryUsers:
     def state(self, user_id: str) -> UserState:
         return self.states.get(user_id, ANONYMOUS)
 
+    def glance(self, user_id: str) -> int | None:
+        return self.state(user_id).version
+
     def change(self, user_id: str) -> UserChange | None:
         return None
 

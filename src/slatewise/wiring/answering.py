@@ -37,6 +37,7 @@ class Answering:
         watch: CacheWatch,
         users: UserStore,
         catalogue: Catalogue,
+        bundle_at_once: Callable[[], str | None],
     ) -> None:
         """Open. *wait* blocks until the views reflect a version or so many seconds have passed.
 
@@ -56,15 +57,16 @@ class Answering:
             shared=self._shared,
             watch=watch,
         )
-        self._repeats = Repeats(
+        self.repeats = Repeats(
             cached.recommend,
             bundle=lambda: live().bundle,
+            bundle_at_once=bundle_at_once,
             users=users,
             catalogue=catalogue,
             clock=clock,
             explored=settings.reranking.exploration > 0,
         )
-        self.recommend = self._repeats.recommend
+        self.recommend = self.repeats.recommend
 
     def forget(self, is_gone: Callable[[str], bool]) -> None:
         """Drop slates of users that *is_gone*, and with them everybody's: most are kept under no name.
@@ -72,7 +74,7 @@ class Answering:
         On bad days the cache would answer from what it kept last, whatever the version. The shared tier holds rows and
         scores under keys that nobody can lead back, and versions that will not be asked for again.
         """
-        self._repeats.clear()
+        self.repeats.clear()
         self._cache.clear()
 
     def close(self) -> None:

@@ -111,6 +111,11 @@ class Engine:
         """Return the bundle that answers, at once where it is watched for; else as `refresh`."""
         return self._loaded if self._watcher is not None and self._loaded is not None else self.refresh()
 
+    def glance(self) -> str | None:
+        """Return the id of the bundle that answers, None where only a look at the disk could say."""
+        loaded = self._loaded
+        return loaded.live.id if loaded is not None and self._watcher is not None else None
+
     def refresh(self) -> Loaded | None:
         """Look at the pointer now, and swap if it moved. Raises BundleError for a bundle that cannot be opened."""
         with self._swap:

@@ -101,13 +101,12 @@ class Home:
         )  # fmt: skip
         self._answering = Answering(
             self.settings, self.folders.secret, self._log, lambda: self._engine.current().recommender,
-            self._ingest.wait_for, self.clock, self.metrics.cache, self._users, self.catalogue,
+            self._ingest.wait_for, self.clock, self.metrics.cache, self._users, self.catalogue, self._engine.glance,
         )  # fmt: skip
-        self._impressions, self._observers = observers(
+        self._impressions, self._observers, self.encores = observers(
             self._log, self.catalogue, self._ingest, self._engine.recent, self.clock, self.settings.telemetry,
-            self.metrics, self._erasing.was_erased, self._answering.forget,
+            self.metrics, self._erasing.was_erased, self._answering,
         )  # fmt: skip
-        self._observers += self._answering.spans
         self._closed = False
 
     # -- writing ---------------------------------------------------------------------------------------------------

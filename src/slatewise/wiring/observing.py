@@ -14,6 +14,8 @@ from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.erasing import is_placeholder
 from slatewise.telemetry.impressions import ImpressionLog
 from slatewise.telemetry.metrics import Metrics
+from slatewise.wiring.answering import Answering
+from slatewise.wiring.encores import Encores
 from slatewise.wiring.recent import RecentQueries
 
 Drop: TypeAlias = Callable[[Callable[[str], bool]], object]
@@ -49,11 +51,11 @@ def observers(
     settings: TelemetrySettings,
     metrics: Metrics,
     was_erased: Callable[[], Callable[[str], bool]],
-    *drop: Drop,
-) -> tuple[ImpressionLog, list[Observer]]:
-    """Return the impression log, begun, and all observers in the order in which they are told.
+    answering: Answering,
+) -> tuple[ImpressionLog, list[Observer], Encores]:
+    """Return the impression log, begun, all observers in the order in which they are told, and what tells them again.
 
-    *drop* are more parts that forget users; *was_erased* as in `Forgetting`.
+    *was_erased* as in `Forgetting`.
     """
     impressions = ImpressionLog(
         log.append,
@@ -63,5 +65,8 @@ def observers(
         metrics,
         catch_up=ingest.catch_up,
     )
-    ingest.add_follower(Forgetting(was_erased, impressions.drop, recent.forget, *drop), ingest.applied)
-    return impressions, [metrics, impressions, recent]
+    told: list[Observer] = [metrics, impressions, recent, *answering.spans]
+    encores = Encores(answering.repeats, ingest, told, catalogue)
+    forgetting = Forgetting(was_erased, impressions.drop, recent.forget, answering.forget, encores.forget)
+    ingest.add_follower(forgetting, ingest.applied)
+    return impressions, told, encores

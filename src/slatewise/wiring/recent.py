@@ -10,6 +10,7 @@ from dataclasses import replace
 from slatewise.domain.errors import InputError
 from slatewise.domain.query import Query
 from slatewise.domain.slate import Slate
+from slatewise.ports.clock import Again
 
 KEPT = 32
 """Queries kept: enough to touch every path that traffic takes, few enough to be answered before a swap."""
@@ -45,6 +46,9 @@ class RecentQueries:
                     explain=False,
                 )
             )
+
+    def again(self, query: Query, slate: Slate) -> Again:
+        return lambda request_id, ms: self.served(query, slate)
 
     def forget(self, is_gone: Callable[[str], bool]) -> None:
         """Drop what users that *is_gone* asked."""

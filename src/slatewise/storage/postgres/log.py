@@ -77,6 +77,10 @@ class PostgresEventLog:
         """The offset after the last durable event, by whichever process; 0 for an empty log. One round trip."""
         return self._ask(self._reading.end)
 
+    def glance(self) -> int | None:
+        """Return None: only the server knows."""
+        return None
+
     @property
     def trouble(self) -> str | None:
         """Why writes are refused now: no answer, a read-only or a full server; None where they are not.
