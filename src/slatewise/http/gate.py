@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -84,7 +84,8 @@ class Judge:
 
     def judge(self, scope: Scope) -> Verdict:
         """Decide by method, path and headers alone. Takes microseconds, and one of the caller's tokens."""
-        headers, size = _read(scope["headers"])
+        headers = named(scope["headers"])
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
         route = self._table.match(scope["method"], exact_path(scope))
         if size > MAX_HEADER_BYTES:
             detail = f"At most {MAX_HEADER_BYTES} bytes of headers are accepted."
@@ -98,14 +99,13 @@ class Judge:
             return Verdict(route, not_offered(scope, route.allowed) if route.allowed else nothing_here(scope))
         return self._rated(scope, route, caller)
 
-    def lets_in(self, headers: Iterable[tuple[bytes, bytes]], route: Matched) -> Mapping[str, str] | None:
+    def lets_in(self, headers: Mapping[bytes, bytes], route: Matched) -> Mapping[str, str] | None:
         """Return what to tell a caller of *route* beside the answer, having taken one of the caller's tokens.
 
-        None for whoever is not let in, at no cost: `judge` says why.
+        *headers* by name, of a request that `judge` let in before. None for whoever is not let in now, at no cost.
         """
-        named, size = _read(headers)
-        caller = self._caller(named, route)
-        if size > MAX_HEADER_BYTES or callable(caller):
+        caller = self._caller(headers, route)
+        if callable(caller):
             return None
         now_s = self._clock.elapsed_ms() / 1000.0
         bucket = self._rates.bucket(*caller, now_s)
@@ -141,14 +141,9 @@ class Judge:
         return Verdict(route, problem(scope, TOO_OFTEN, detail, headers=headers))
 
 
-def _read(headers: Iterable[tuple[bytes, bytes]]) -> tuple[Mapping[bytes, bytes], int]:
-    """Return the first value of each header, and how many bytes all of them take."""
-    named: dict[bytes, bytes] = {}
-    size = 0
-    for name, value in headers:
-        size += len(name) + len(value)
-        named.setdefault(name, value)
-    return named, size
+def named(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Return the first value of each header."""
+    return dict(reversed(headers))
 
 
 def token_of(headers: Mapping[bytes, bytes], is_browsed: bool) -> str | None:

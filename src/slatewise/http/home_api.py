@@ -37,6 +37,11 @@ class EncoreApi(Protocol):
         """As it was given first: all but its request id and timings is the same."""
         ...
 
+    @property
+    def query(self) -> Query:
+        """A query that it answers."""
+        ...
+
     form: Any
     """What the door keeps with it; None at first."""
 
@@ -48,12 +53,18 @@ class EncoreApi(Protocol):
 class EncoresApi(Protocol):
     """Answers of a moment ago that still hold. Waits for nothing, so an event loop may call it."""
 
-    def remember(self, name: bytes, query: Query, /) -> None:
-        """Remember that *name*, such as the bytes of a request, asks what *query* does, whenever it comes."""
+    def remember(self, name: bytes, query: Query, beside: object = None, /) -> None:
+        """Remember that *name*, such as the bytes of a request, asks what *query* does, whenever it comes.
+
+        What the door wants to find with it stands *beside* it.
+        """
         ...
 
-    def find(self, name: bytes, /) -> EncoreApi | None:
-        """Return what answers the question of that name as things stand, None where that is not known at once."""
+    def find(self, name: bytes, /) -> tuple[EncoreApi, Any] | None:
+        """Return what answers the question of that name as things stand, and what was left beside it.
+
+        None where that is not known at once.
+        """
         ...
 
 

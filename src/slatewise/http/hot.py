@@ -130,5 +130,3 @@ class HotPath:
         found = _SIZE.fullmatch(query_string)
         size = int(found[1]) if found else 0
         return size if 1 <= size <= self._door.home.settings.serving.max_size else None
-
-

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from slatewise.http.classes import RECOMMEND, RECOMMEND_TO, Route, classify
 from slatewise.http.messages import is_json
 from slatewise.http.overload import ADMITTED, Overload, Refusal, declared_bytes
-from slatewise.http.repeating import Repeating
+from slatewise.http.repeating import Given, Repeating
 
 SMALL_BYTES = 1024
 """A longer body asks nothing that is answered once more."""
@@ -34,17 +34,38 @@ def protocol(overload: Overload, repeating: Repeating) -> type[HttpToolsProtocol
 class _Connection(HttpToolsProtocol):
     overload: ClassVar[Overload]
     repeating: ClassVar[Repeating]
+    _is_between = True
+    """Whether the next byte begins a request."""
+    _begun = 0
+    """Requests that began in the piece at hand."""
     _is_answered = False
     """Whether the request at hand has its answer: what still comes of it is passed over."""
+    _given: Given | None = None
+    """What it was answered with, where that had been the answer before."""
     _held: Route | None = None
     """The route of a request whose body decides what becomes of it."""
     _body = b""
+    _heard_s = 0.0
 
     def data_received(self, data: bytes) -> None:
+        is_fresh = self._is_between and not self._is_busy
+        if is_fresh and not self.flow.write_paused:
+            given = self.repeating.again(data, self.server_state.default_headers)
+            if given is not None:
+                self._write(given.response, given.asked.stays)
+                return self._rest()
+        self._given, self._begun = None, 0
         super().data_received(data)
         if self._held is not None and not self.transport.is_closing():
             # The rest of its body is yet to come: nobody waits for it here.
             self._begin_held()
+        elif is_fresh and self._given is not None and self._begun == 1 and data.endswith(b"\r\n\r\n" + self._body):
+            self.repeating.remember(data, self._given)
+
+    def on_message_begin(self) -> None:
+        self._is_between, self._body = False, b""
+        self._begun += 1
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._is_answered = False
@@ -54,7 +75,7 @@ class _Connection(HttpToolsProtocol):
         declared = declared_bytes(self.headers)
         route = classify(self._method, self.url.partition(b"?")[0].decode("latin-1"), declared)
         if route is RECOMMEND and 0 < declared <= SMALL_BYTES and self._may_be_held:
-            self._held, self._body = route, b""
+            self._held = route
         elif route is not RECOMMEND_TO or not self._answer_again(route, self.url):
             self._begin(route)
 
@@ -65,6 +86,7 @@ class _Connection(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._is_between = True
         if self._held is not None:
             if self._answer_again(self._held, self._body):
                 self._held = None
@@ -95,12 +117,13 @@ class _Connection(HttpToolsProtocol):
         # Nor is more written to those who do not read.
         if self.flow.write_paused or self.parser.should_upgrade():
             return False
-        stays = self._stays
-        answer = self.repeating.answer(route, name, self.headers, self.server_state.default_headers, stays=stays)
-        if answer is not None:
-            self._is_answered = True
-            self._write(answer, stays)
-        return answer is not None
+        own = self.server_state.default_headers
+        self._given = self.repeating.answer(route, name, self.headers, own, stays=self._stays)
+        if self._given is None:
+            return False
+        self._is_answered = True
+        self._write(self._given.response, self._given.asked.stays)
+        return True
 
     def _begin_held(self) -> None:
         route, self._held = self._held, None
@@ -123,10 +146,20 @@ class _Connection(HttpToolsProtocol):
     def _rest(self) -> None:
         """Wait for the next request, but not for ever."""
         self.server_state.total_requests += 1
-        if not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        self._heard_s = self.loop.time()
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self._wait_s(self.timeout_keep_alive)
+
+    def _wait_s(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        # Not set anew with each answer: that would cost more than to look here.
+        left_s = self._heard_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0.0 and not self.transport.is_closing():
+            self._wait_s(left_s)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _refuse(self, refusal: Refusal) -> None:
         own = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)

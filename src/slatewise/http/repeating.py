@@ -7,23 +7,24 @@ from the cache. Whether that answer still holds is the home's to say, each time;
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from slatewise.domain.answer import Answer
 from slatewise.http.classes import RECOMMEND, RECOMMEND_TO, Route
 from slatewise.http.encoding import json_bytes
-from slatewise.http.gate import Judge
+from slatewise.http.gate import Judge, named
 from slatewise.http.home_api import EncoreApi, HomeApi
 from slatewise.http.routes_recommendations import told
 from slatewise.http.scopes import Matched, RouteTable
 from slatewise.ports.clock import Clock
+from slatewise.telemetry.batched import Tell
 from slatewise.telemetry.metrics import Metrics
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-_HEAD = b"HTTP/1.1 200 OK\r\n"
-_TYPE = b"content-type: application/json\r\n"
+_HEAD = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\ncontent-type: application/json\r\n%b"
+_LAST = b"connection: close\r\n"
 
 
 class Form(NamedTuple):
@@ -32,6 +33,24 @@ class Form(NamedTuple):
     before: bytes
     between: bytes
     after: bytes
+
+
+class Asked(NamedTuple):
+    """What is to be known of a request beside what it asks: what counts it, its route, who sent it, and whether the
+    connection stays."""
+
+    tell: Tell
+    route: Matched
+    headers: Mapping[bytes, bytes]
+    stays: bool
+
+
+class Given(NamedTuple):
+    """A whole response, what it answers, and whether the connection stays."""
+
+    response: bytes
+    encore: EncoreApi
+    asked: Asked
 
 
 class Repeating:
@@ -44,48 +63,59 @@ class Repeating:
     def __init__(
         self, home: HomeApi, judge: Judge, table: RouteTable, metrics: Metrics, clock: Clock, *, is_open: bool
     ) -> None:
-        self._home, self._judge, self._metrics, self._clock = home, judge, metrics, clock
-        self._is_open = is_open
-        self._routes: dict[Route, tuple[str, Matched]] = {}
+        self._home, self._judge, self._clock = home, judge, clock
+        self._find, self._is_open = home.encores.find, is_open
+        self._routes: dict[Route, tuple[Tell, Matched]] = {}
         for route, method in ((RECOMMEND, "POST"), (RECOMMEND_TO, "GET")):
             matched = table.match(method, route.path_format)
             if isinstance(matched, Matched):
-                self._routes[route] = method, matched
+                self._routes[route] = metrics.repeated(matched.path_format, method), matched
         self._dated: tuple[Headers | None, bytes] = None, b""
 
     def close(self) -> None:
         """Answer nothing more."""
         self._is_open = False
 
-    def answer(self, route: Route, name: bytes, headers: Headers, own: Headers, *, stays: bool) -> bytes | None:
-        """Return a whole response with the server's *own* headers, None where the application has to answer.
+    def answer(self, route: Route, name: bytes, headers: Headers, own: Headers, *, stays: bool) -> Given | None:
+        """Return the response with the server's *own* headers, None where the application has to answer.
 
         *name* is as of `name_of`, or the body of a POST; *stays* says whether the connection does.
         """
         if not self._is_open or route not in self._routes:
             return None
         begun = self._clock.elapsed_ms()
-        encore = self._home.encores.find(name)
-        if encore is None:
-            return None
-        method, matched = self._routes[route]
-        extra = self._judge.lets_in(headers, matched)
+        found = self._find(name)
+        return (
+            None
+            if found is None
+            else self._given(found[0], Asked(*self._routes[route], named(headers), stays), own, begun)
+        )
+
+    def again(self, sent: bytes, own: Headers) -> Given | None:
+        """Return the response to a whole request that came before, byte for byte, and was remembered then."""
+        begun = self._clock.elapsed_ms()
+        found = self._find(sent) if self._is_open else None
+        return None if found is None or found[1] is None else self._given(found[0], found[1], own, begun)
+
+    def remember(self, sent: bytes, given: Given) -> None:
+        """Remember that *sent* is a whole request, and the only one in these bytes, that is answered so."""
+        self._home.encores.remember(sent, given.encore.query, given.asked)
+
+    def _given(self, encore: EncoreApi, asked: Asked, own: Headers, begun: float) -> Given | None:
+        extra = self._judge.lets_in(asked.headers, asked.route)
         if extra is None:
             return None
-        form = self._formed(encore)
+        before, between, after = self._formed(encore)
         request_id = self._home.new_request_id()
         ms = self._clock.elapsed_ms() - begun
         encore.told(request_id, ms)
-        self._metrics.request(matched.path_format, method, 200, ms / 1000.0)
-        before, between, after = form
-        asked, took = request_id.encode(), b"%.4f" % ms
-        length = len(before) + len(asked) + len(between) + len(took) + len(after)
-        end = b"\r\n" if stays else b"connection: close\r\n\r\n"
+        asked.tell(ms / 1000.0)
+        took = b"%.4f" % ms
+        body = b"%b%b%b%b%b" % (before, request_id.encode(), between, took, after)
+        head = _HEAD % (self._own(own), len(body), b"" if asked.stays else _LAST)
         if extra:
-            end = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in extra.items()) + end
-        return b"".join(
-            (_HEAD, self._own(own), b"content-length: %d\r\n" % length, _TYPE, end, before, asked, between, took, after)
-        )
+            head += b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in extra.items())
+        return Given(b"%b\r\n%b" % (head, body), encore, asked)
 
     def _formed(self, encore: EncoreApi) -> Form:
         form: Form | None = encore.form

@@ -28,8 +28,8 @@ class Observer(Protocol):
 
     def served(self, query: Query, slate: Slate) -> None: ...
 
-    def again(self, query: Query, slate: Slate) -> Again:
-        """Return what to tell each time that the same slate answers the same question once more.
+    def again(self, query: Query, slate: Slate) -> Again | None:
+        """Return what to tell each time that the same slate answers the same question once more; None: nothing.
 
         What it means each time is found out here, once: such an answer takes microseconds, and so must what it returns.
         """

@@ -25,7 +25,7 @@ class EventLog(Protocol):
     def glance(self) -> int | None:
         """Return `end` where that is known at once, None where only a look can say.
 
-        What was acknowledged before the call, by whichever process, is below it. Waits for nothing, not even for a lock.
+        What was acknowledged before the call, by whichever process, is below it. Waits for nothing, not for a lock.
         """
         ...
 
@@ -67,6 +67,11 @@ class EventLog(Protocol):
 
 class LogStore(EventLog, Protocol):
     """An event log that keeps what the views are folded from, whatever database it lives in. Thread-safe."""
+
+    @property
+    def is_near(self) -> bool:
+        """Whether a look at `end` costs microseconds and waits for no other machine."""
+        ...
 
     @property
     def identity(self) -> str:

@@ -14,8 +14,8 @@ from slatewise.ports.clock import Clock
 from slatewise.ports.stores import Catalogue, UserStore
 from slatewise.serving.canonical import canonical
 
-AGE_MS = 1000.0
-"""A slate is composed anew at least so often: what others do now may move it a little."""
+AGE_MS = 5000.0
+"""A slate is composed anew at least so often, from what the cache keeps: it outlives that by so much at most."""
 KEPT = 2000
 """Slates held at most."""
 
@@ -47,7 +47,7 @@ def plain(query: Query) -> Plain | None:
 
 
 class Repeats:
-    """Answers plain questions of the last second from their last answer; hands on all others to *recommend*.
+    """Answers plain questions of the last seconds from their last answer; hands on all others to *recommend*.
 
     A hit of the result cache still runs the filters and the reranker. Their outcome follows from the user's version,
     the catalogue's and the bundle, which are read again here each time, and from chance: where places are *explored*,

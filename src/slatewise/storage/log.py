@@ -68,6 +68,8 @@ class SqliteEventLog:
         else:
             self._writer = Writer(db, Mark(path, reading.end(db)), Reserve(path))
 
+    is_near = True
+
     @property
     def path(self) -> Path:
         """The file."""

@@ -3,8 +3,8 @@
 SQLite takes a damaged frame of the write-ahead log for its end: right after a crash, wrong after a disk lost what it
 had. The mark is written after each commit and not synced: it may be behind the truth, never ahead of it.
 
-It is written before the commit is acknowledged, each time with a number drawn anew. So who finds the bytes that it found
-before it last looked at the log knows, without asking SQLite, that nothing was acknowledged since (`Glance`). A mark that
+It is written before the commit is acknowledged, each time with a number drawn anew. So who finds the same bytes as
+before its last look at the log knows, without asking SQLite, that nothing was acknowledged since (`Glance`). A mark that
 could not be written tells nobody: then the acknowledgement waits until every such trust has ended.
 """
 
@@ -30,8 +30,8 @@ _NONCE = 8
 """Bytes behind offset and sum that no two writes have in common: processes may write the same end, or an older one."""
 _WHOLE = _SIZE + _NONCE
 
-TRUST_S = 0.05
-"""How long an unchanged mark is believed after a look at the log."""
+TRUST_S = 0.25
+"""How long an unchanged mark is believed after a look at the log. Who serves looks more often (`wiring/engine.py`)."""
 
 
 def mark_path(log: Path) -> Path:

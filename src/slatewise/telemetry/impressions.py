@@ -69,10 +69,10 @@ class ImpressionLog:
         if impression is not None:
             self._enqueue(impression)
 
-    def again(self, query: Query, slate: Slate) -> Again:
+    def again(self, query: Query, slate: Slate) -> Again | None:
         shown = self._impression(query, slate)
         if shown is None:
-            return lambda request_id, ms: None
+            return None
         user_id, ids, propensity, explored_from, context = (
             shown.user_id, shown.shown, shown.propensity, shown.explored_from, shown.context
         )  # fmt: skip

@@ -8,8 +8,9 @@ from prometheus_client.registry import Collector
 
 from slatewise.domain.events import Receipt
 from slatewise.domain.query import Query
-from slatewise.domain.slate import RUNGS, Slate
+from slatewise.domain.slate import RUNGS, Rung, Slate
 from slatewise.ports.clock import Again
+from slatewise.telemetry.batched import Batched, Tell
 from slatewise.telemetry.board import Board
 from slatewise.telemetry.cache_metrics import CacheMetrics
 from slatewise.telemetry.queue_metrics import QueueMetrics
@@ -27,6 +28,9 @@ class Metrics:
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
+        self._batched = Batched(own)
+        self._again: dict[Rung, Tell] = {}
+        self._repeated: dict[tuple[str, str], Tell] = {}
         self._requests = Counter(
             "slatewise_requests", "HTTP requests answered", ["route", "method", "status"], registry=own
         )
@@ -113,15 +117,19 @@ class Metrics:
             self._degraded.labels(component, reason).inc()
 
     def again(self, query: Query, slate: Slate) -> Again:
-        counts = (self._slates[slate.cached].inc, self._hits.inc, self._rungs[slate.rung].inc)
-        total = self._stage("total").observe
+        tell = self._again.get(slate.rung)
+        if tell is None:
+            counts = (self._slates[True], self._hits, self._rungs[slate.rung])
+            tell = self._again[slate.rung] = self._batched.kind(counts, (self._stage("total"),))
+        return lambda request_id, ms: tell(ms / 1000.0)
 
-        def again(request_id: str, ms: float) -> None:
-            for count in counts:
-                count()
-            total(ms / 1000.0)
-
-        return again
+    def repeated(self, route: str, method: str) -> Tell:
+        """Return what is told the seconds that each answer to a route took which was given once more."""
+        tell = self._repeated.get((route, method))
+        if tell is None:
+            counts, times = (self._answered(route, method, 200),), (self._request_s.labels(route),)
+            tell = self._repeated[route, method] = self._batched.kind(counts, times)
+        return tell
 
     def _stage(self, name: str) -> Histogram:
         found = self._stages.get(name)

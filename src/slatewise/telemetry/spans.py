@@ -69,9 +69,7 @@ class Spans:
         span.end(end)
 
     def again(self, query: Query, slate: Slate) -> Again:
-        return lambda request_id, ms: self.served(
-            query, replace(slate, request_id=request_id, timing_ms={"total": ms})
-        )
+        return lambda request_id, ms: self.served(query, replace(slate, request_id=request_id, timing_ms={"total": ms}))
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Send what waits; return whether that succeeded in time."""

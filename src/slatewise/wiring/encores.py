@@ -1,4 +1,4 @@
-"""Answers of a moment ago, given once more at once: nothing is computed, nobody waits, and every observer hears of it."""
+"""Answers of a moment ago, given once more: nothing is computed, nobody waits, and every observer hears of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slatewise.serving.repeats import Kept, Plain, Repeats, plain
 
 NAMES = 4000
 """Names remembered at most: of each question as many as there are ways of writing it that somebody uses."""
-LONGEST = 1024
+LONGEST = 2048
 """Bytes of a name that is worth remembering: this bounds them all."""
 
 
@@ -26,6 +26,7 @@ class Encore:
     """One answer that holds. ``form`` is the door's, to keep what it made of the answer."""
 
     kept: Kept
+    query: Query
     answer: Answer
     again: tuple[Again, ...]
     form: object = None
@@ -46,29 +47,37 @@ class Encores:
 
     def __init__(self, repeats: Repeats, ingest: Ingest, observers: Sequence[Observer], catalogue: Catalogue) -> None:
         self._repeats, self._ingest, self._observers, self._catalogue = repeats, ingest, observers, catalogue
-        self._asked: LRUCache[bytes, Plain] = LRUCache(NAMES)
+        self._asked: LRUCache[bytes, tuple[Plain, object]] = LRUCache(NAMES)
         self._ready: LRUCache[Plain, Encore] = LRUCache(NAMES)
 
-    def remember(self, name: bytes, query: Query) -> None:
-        """Remember that *name* asks what *query* does, whenever it comes. Passes over what is never given twice."""
+    def remember(self, name: bytes, query: Query, beside: object = None) -> None:
+        """Remember that *name* asks what *query* does, whenever it comes, and what the door keeps *beside* it.
+
+        Passes over what is never given twice.
+        """
         asked = plain(query) if len(name) <= LONGEST else None
         if asked is not None:
-            self._asked[name] = asked
+            self._asked[name] = asked, beside
 
-    def find(self, name: bytes) -> Encore | None:
-        """Return what answers the question of that name as things stand, None where that is not known at once."""
-        asked = self._asked.get(name)
-        if asked is None or not self._ingest.is_current:
+    def find(self, name: bytes) -> tuple[Encore, object] | None:
+        """Return what answers the question of that name as things stand, and what is kept beside it.
+
+        None where that is not known at once.
+        """
+        found = self._asked.get(name)
+        if found is None or not self._ingest.is_current:
             return None
+        asked, beside = found
         kept = self._repeats.at_once(asked)
         if kept is None:
             return None
         encore = self._ready.get(asked)
         if encore is None or encore.kept is not kept:
             told = answer(kept.slate, self._catalogue)
-            encore = Encore(kept, told, tuple(each.again(kept.query, kept.slate) for each in self._observers))
+            again = (observer.again(kept.query, kept.slate) for observer in self._observers)
+            encore = Encore(kept, kept.query, told, tuple(tell for tell in again if tell is not None))
             self._ready[asked] = encore
-        return encore
+        return encore, beside
 
     def forget(self, is_gone: Callable[[str], bool]) -> None:
         """Drop everything: names hold what users are called."""

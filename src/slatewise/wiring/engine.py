@@ -35,7 +35,7 @@ from slatewise.wiring.recent import RecentQueries
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.05
-"""How often a serving process looks whether another one promoted a bundle."""
+"""How often a serving process looks whether another one promoted a bundle, or wrote."""
 
 SPREAD_S = 60.0
 """How long a promotion waits for the other serving processes to open the bundle."""
@@ -181,11 +181,14 @@ class Engine:
     def _watch(self) -> None:
         while not self._closing.wait(LOOK_EVERY_S):
             try:
+                if self._log.is_near:
+                    # Ahead of those who ask: they need not look themselves, nor fold it all.
+                    self._ingest.catch_up()
                 if self._has_moved():
                     with self._swap:
                         self._follow_pointer()
             except Exception:
-                log.exception("the promoted bundle cannot be served")
+                log.exception("this process cannot keep up with what others wrote or promoted")
             swapped_ms = self._swapped_ms
             if swapped_ms is not None and self._clock.elapsed_ms() - swapped_ms > IDLE_S * 1000.0:
                 self._swapped_ms = None

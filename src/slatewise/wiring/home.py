@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +49,7 @@ from slatewise.wiring.judged import Split
 from slatewise.wiring.keys import KeyFile
 from slatewise.wiring.observing import observers
 from slatewise.wiring.open_log import open_log
+from slatewise.wiring.request_ids import RequestIds
 from slatewise.wiring.reranking_job import logged_places, price_reranking
 from slatewise.wiring.settings import LoadedSettings, load_settings, read_environment
 from slatewise.wiring.train_job import Trained, read_input, train_bundle, wait_politely
@@ -107,6 +107,7 @@ class Home:
             self._log, self.catalogue, self._ingest, self._engine.recent, self.clock, self.settings.telemetry,
             self.metrics, self._erasing.was_erased, self._answering,
         )  # fmt: skip
+        self._request_ids = RequestIds()
         self._closed = False
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -379,7 +380,7 @@ class Home:
 
     def new_request_id(self) -> str:
         """Return a fresh id that a click can name as its ``request_id``."""
-        return secrets.token_hex(12)
+        return self._request_ids()
 
     def close(self) -> None:
         """Write out what waits and let go of the files. May be called twice."""

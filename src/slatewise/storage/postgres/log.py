@@ -57,6 +57,8 @@ class PostgresEventLog:
         self._commit = None if read_only else PostgresTransaction(self._pool, self._schema)
         self._writer = None if self._commit is None else GroupCommit(self._commit)
 
+    is_near = False
+
     @property
     def shown(self) -> str:
         """Where the log is, fit to be shown."""
