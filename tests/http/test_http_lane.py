@@ -257,6 +257,23 @@ def test_nothing_waits_for_longer_than_a_burst_may_cost(lane, clock):
     asyncio.run(story())
 
 
+def test_who_says_how_long_to_wait_waits_so_long_and_not_as_long_as_a_burst(lane, clock):
+    async def story():
+        one, gate = lane(patience_ms=100.0), Gate()
+        first = asyncio.create_task(one.run(gate.work))
+        waits = asyncio.create_task(one.run(lambda: "in time", clock.now_ms + 150))
+        late = asyncio.create_task(one.run(lambda: "too late", clock.now_ms + 120))
+        await until(lambda: one.waiting == 2)
+        clock.now_ms += 121
+        gate.open()
+        assert await first == "done"
+        assert await waits == "in time"
+        with pytest.raises(Overloaded):
+            await late
+
+    asyncio.run(story())
+
+
 def test_who_waits_for_work_that_hangs_is_told(lane, clock):
     async def story():
         one, gate = lane(patience_ms=20.0), Gate()

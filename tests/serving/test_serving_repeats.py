@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from slatewise.domain.query import PastAction
-from slatewise.serving.repeats import AGE_MS, Repeats
+from slatewise.serving.repeats import AGE_MS, Repeats, plain
 from slatewise.testing.small_shop import NOW, FakeClock, SmallShop
 
 
@@ -36,6 +36,7 @@ def repeats(build_cached, shop):
             self.front = Repeats(
                 recommend,
                 bundle=lambda: self.bundle,
+                bundle_at_once=lambda: self.bundle,
                 users=shop.users,
                 catalogue=shop.catalogue,
                 clock=self.clock,
@@ -47,6 +48,11 @@ def repeats(build_cached, shop):
             before = len(self.reached)
             slate = self.front.recommend(query)
             return slate, len(self.reached) == before
+
+        def at_once(self, query):
+            """Return the slate that is known without waiting, None without one."""
+            kept = self.front.at_once(plain(query))
+            return None if kept is None else kept.slate
 
         def settled(self, query):
             """Ask until it is repeated, and return that slate."""
@@ -107,7 +113,7 @@ def test_another_bundle_ends_it(repeats, ask):
 @pytest.mark.parametrize(
     "later", [{"clock": AGE_MS + 1}, {"at": NOW + AGE_MS / 1000 + 1}, {"at": NOW - AGE_MS / 1000 - 1}]
 )
-def test_after_a_second_it_is_composed_anew(repeats, ask, later):
+def test_after_a_while_it_is_composed_anew(repeats, ask, later):
     front = repeats()
     front.settled(ask("ann"))
     front.clock.ms += later.pop("clock", 0)
@@ -162,3 +168,52 @@ def test_versions_are_read_before_the_slate_that_is_kept_under_them(repeats, sho
     slate, is_repeated = front(ask("ann"))
     assert not is_repeated
     assert rows(shown)[0] not in rows(slate)
+
+
+def test_what_would_be_repeated_is_known_at_once_and_by_its_question_alone(repeats, ask):
+    front = repeats()
+    assert front.at_once(ask("ann")) is None
+    shown = front.settled(ask("ann"))
+    assert rows(front.at_once(ask("ann", request_id="r9", at=NOW + 1))) == rows(shown)
+    assert front.at_once(ask("bob")) is None
+    assert plain(ask("ann", where={"colour": "red"})) is None
+
+
+def event(front, shop, shown):
+    shop.record("ann", name(shop, shown, 0))
+
+
+def removal(front, shop, shown):
+    shop.remove(name(shop, shown, 0))
+
+
+def promotion(front, shop, shown):
+    front.bundle = "b2"
+
+
+def unwatched(front, shop, shown):
+    front.bundle = None
+
+
+def unread(front, shop, shown):
+    shop.users.glance = lambda user_id: None
+
+
+def age(front, shop, shown):
+    front.clock.ms += AGE_MS + 1
+
+
+@pytest.mark.parametrize("change", [event, removal, promotion, unwatched, unread, age])
+def test_nothing_is_known_at_once_that_may_have_changed(repeats, shop, ask, change):
+    front = repeats()
+    shown = front.settled(ask("ann"))
+    assert front.at_once(ask("ann")) is not None
+    change(front, shop, shown)
+    assert front.at_once(ask("ann")) is None
+
+
+def test_where_places_are_explored_nothing_is_known_at_once(repeats, ask):
+    front = repeats(explored=True)
+    for _ in range(4):
+        front(ask("ann"))
+    assert front.at_once(ask("ann")) is None

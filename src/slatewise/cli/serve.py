@@ -18,6 +18,7 @@ from slatewise.http.server import serve_seat
 from slatewise.http.supervisor import Supervisor
 from slatewise.telemetry.board import Board
 from slatewise.wiring.home import SETTINGS_FILE
+from slatewise.wiring.memory import settle
 from slatewise.wiring.settings import load_settings, read_environment
 
 
@@ -74,6 +75,7 @@ def work(home: Path | None, overrides: list[str] | None, seat: Seat) -> None:
         board = Board(seat.folder, seat.number, opened.metrics.registry, refresh)
         stack.callback(board.close)
         opened.metrics.share(board)
+        settle()
         serve_seat(app, seat)
 
 
@@ -85,7 +87,9 @@ def _serve_alone(home: Path | None, overrides: list[str] | None, host: str, port
         def ready(url: str) -> None:
             console.print(f"serving [bold]{opened.path}[/] at {url} (try {url}/docs), bundle {bundle or 'none yet'}")
 
-        serve_http(create_app(opened, opened.metrics, opened.clock), host, port, ready)
+        app = create_app(opened, opened.metrics, opened.clock)
+        settle()
+        serve_http(app, host, port, ready)
 
 
 def _supervise(home: Path, overrides: list[str] | None, workers: int, host: str, port: int) -> int:

@@ -29,6 +29,9 @@ LEAST_MS = 1.0
 BEGUN_BY_MS = 20.0
 """Within this a query is begun however short its deadline: the ladder's last rung answers as soon as a refusal would,
 which would say that there is too much to do when there is not."""
+LATEST = 0.75
+"""Of its deadline, after which a query is not begun any more. Whoever was let in is not sent away sooner: of refusals
+that come so late, one in a hundred is too much, and what is left of the time is enough for a slate."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,11 @@ class Door:
         if query.min_version is not None and query.min_version > self.home.version:
             # Waits without computing, for longer than a deadline if it must: it may not hold a thread that computes.
             return await self.overload.waiters.run(partial(self.home.answer, query))
-        return await self.overload.slates.run(call, begun + max(deadline_ms, BEGUN_BY_MS))
+        return await self.overload.slates.run(call, begun + max(LATEST * deadline_ms, BEGUN_BY_MS))
 
     async def slate(self, call: Callable[..., R], *arguments: object) -> R:
         """Run a call that ranks something other than a query's slate."""
-        until_ms = self.clock.elapsed_ms() + self.home.settings.serving.deadline_ms
+        until_ms = self.clock.elapsed_ms() + LATEST * self.home.settings.serving.deadline_ms
         return await self.overload.slates.run(partial(call, *arguments), until_ms)
 
     async def record(self, events: list[Interaction], lane: Lane) -> Receipt:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -119,9 +119,9 @@ class Judge:
             token = token_of(headers, isinstance(route, Matched) and route.is_browsed)
             key = None if token is None else self._keys.find(token)
             if key is None:
-                return partial(_no_key, route=route, is_missing=token is None)
+                return lambda scope: _no_key(scope, route, token is None)
             if isinstance(route, Matched) and not key.allows(route.scope):
-                return partial(_no_scope, needed=route.scope)
+                return lambda scope: _no_scope(scope, route.scope)
             return key.id, key.rate
         if self._is_for_anyone or _is_near(headers.get(b"host", b"")):
             return ANONYMOUS, None

@@ -125,11 +125,11 @@ class Lane:
             self._is_known_full = self._running + len(self._waiting) + self.arriving >= self.bound
         return self._is_known_full
 
-    async def run(self, call: Callable[[], R], until_ms: float = math.inf) -> R:
+    async def run(self, call: Callable[[], R], until_ms: float | None = None) -> R:
         """Run *call* in a thread and return what it returns.
 
-        Raises Overloaded where there is no room, or where `patience_ms` or *until_ms* have passed before a thread is
-        free: what would come too late is not begun.
+        Raises Overloaded where there is no room, or where *until_ms* has passed before a thread is free, `patience_ms`
+        from now where it is not given: what would come too late is not begun.
         """
         # What is on its way was let in already, this very piece of work perhaps.
         if self._running + len(self._waiting) >= self.bound:
@@ -140,7 +140,7 @@ class Lane:
         future: asyncio.Future[R] = loop.create_future()
         if not self._waiting:
             self._empty_ms = now
-        self._waiting.append(_Job(call, future, loop, now, min(until_ms, now + self._patience_ms)))
+        self._waiting.append(_Job(call, future, loop, now, now + self._patience_ms if until_ms is None else until_ms))
         self._dispatch(now)
         return await future
 

@@ -4,8 +4,8 @@ SQLite takes a damaged frame of the write-ahead log for its end: right after a c
 had. The mark is written after each commit and not synced: it may be behind the truth, never ahead of it.
 
 It is written before the commit is acknowledged, each time with a number drawn anew. So who finds the same bytes as
-before its last look at the log knows, without asking SQLite, that nothing was acknowledged since (`Glance`). A mark that
-could not be written tells nobody: then the acknowledgement waits until every such trust has ended.
+before its last look at the log knows, without asking SQLite, that nothing was acknowledged since (`Glance`). A mark
+that could not be written tells nobody: then the acknowledgement waits until every such trust has ended.
 """
 
 from __future__ import annotations
