@@ -39,7 +39,9 @@ SIZES = (5, 10, 20, 40)
 SWAP_EVERY_S = 0.7
 AFTER_WRITE = 2
 """Reads sent at once, to whichever worker, after a write was acknowledged."""
-MIX = {"slate": 0.62, "short": 0.15, "similar": 0.06, "event": 0.08, "change": 0.06, "forget": 0.03}
+MIX = {"slate": 0.54, "short": 0.13, "similar": 0.06, "event": 0.08, "change": 0.06, "forget": 0.03, "insist": 0.1}
+INSISTED = 12
+"""Times that one question is asked in a row: on each worker often enough to be answered by the answer before."""
 TWIN = Path(__file__).with_name("serving_twin.py")
 
 
@@ -144,13 +146,33 @@ class Generator:
             body["cursor"] = cursor
 
     async def short(self) -> None:
+        await self.plain(self.user(), int(self.rng.choice(SIZES)))
+
+    async def plain(self, user: str, size: int) -> tuple[str, ...] | None:
+        read = await self.read("GET", f"/v1/recommendations/{quote(user)}?size={size}")
+        if read is None:
+            return None
+        sent, answered, told = read
+        shown = tuple(item["item_id"] for item in told["items"])
+        self.reads.append(Read(sent, answered, shown, told["bundle"], user))
+        self.told["slates"] += 1
+        self.told["repeated"] += set(told["timing_ms"]) == {"total"}
+        return shown
+
+    async def insist(self) -> None:
+        """Ask the same until it is answered without being computed, take one of the items away, and ask on."""
         user = self.user()
-        read = await self.read("GET", f"/v1/recommendations/{quote(user)}?size={self.rng.choice(SIZES)}")
-        if read is not None:
-            sent, answered, told = read
-            shown = tuple(item["item_id"] for item in told["items"])
-            self.reads.append(Read(sent, answered, shown, told["bundle"], user))
-            self.told["slates"] += 1
+        shown: tuple[str, ...] = ()
+        for _ in range(INSISTED):
+            shown = await self.plain(user, 10) or shown
+        item = shown[0] if shown else self.item()
+        if self.rng.random() < 0.7:
+            await self.buy(user, item)
+        elif item not in self.busy:
+            self.busy.add(item)
+            await self.hide_or_show(item)
+            self.busy.discard(item)
+        await asyncio.gather(*(self.plain(user, 10) for _ in range(AFTER_WRITE)))
 
     async def similar(self) -> None:
         read = await self.read("GET", f"/v1/items/{self.item()}/similar?size=20", also=404)
@@ -160,10 +182,13 @@ class Generator:
             self.told["similar"] += 1
 
     async def event(self) -> None:
-        user, item = self.user(), self.item()
+        user = self.user()
+        await self.buy(user, self.item())
+        await self.again(user)
+
+    async def buy(self, user: str, item: str) -> None:
         body = {"events": [{"user_id": user, "item_id": item, "action": "buy", "event_id": next(self._names)}]}
         await self.write(Write("seen", 0, NEVER, item=item, user=user), "POST", "/v1/events", body)
-        await self.again(user)
 
     async def forget(self) -> None:
         user = self.user()
@@ -298,7 +323,7 @@ def main() -> None:
         found = run(home, given.responses, seconds=given.seconds, **options)
         print(json.dumps(found, indent=1), flush=True)
         twins = {}
-        for twin in ("filter", "position"):
+        for twin in ("filter", "position", "encore"):
             broken = run(home, given.twin_responses, seconds=120, twin=twin, **options)
             print(twin, json.dumps(broken, indent=1), flush=True)
             twins[twin] = broken["violations"]

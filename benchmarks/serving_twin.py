@@ -3,7 +3,7 @@
     python benchmarks/serving_twin.py KIND --home H --port P --workers N
 
 Kinds: ``filter`` applies no filter to what was retrieved, ``position`` looks only now and then how far the log is,
-``mixed`` names the wrong bundle on some answers.
+``encore`` gives answers once more without looking at all, ``mixed`` names the wrong bundle on some answers.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 from slatewise.cli.serve import work
 from slatewise.http.seat import Seat
@@ -18,6 +19,7 @@ from slatewise.http.supervisor import Supervisor
 from slatewise.ingest.ingest import Ingest
 from slatewise.serving import recommender
 from slatewise.serving.recommender import Recommender
+from slatewise.wiring.encores import Encores
 
 LATE_S = 0.5
 EVERY = 20
@@ -39,6 +41,16 @@ def no_position() -> None:
     Ingest.catch_up = seldom
 
 
+def no_glance() -> None:
+    found = Encores.find
+
+    def blind(self: Encores, name: bytes):
+        self._ingest = SimpleNamespace(is_current=True)
+        return found(self, name)
+
+    Encores.find = blind
+
+
 def mixed() -> None:
     compute, made, count = Recommender.compute, [], [0]
 
@@ -54,7 +66,7 @@ def mixed() -> None:
     Recommender.compute = mislabelled
 
 
-KINDS = {"filter": no_filter, "position": no_position, "mixed": mixed}
+KINDS = {"filter": no_filter, "position": no_position, "encore": no_glance, "mixed": mixed}
 
 
 def main() -> None:
