@@ -187,7 +187,7 @@ def test_the_receipt_says_what_is_gone_and_what_may_still_carry_a_trace(lived: L
 
 
 def kept(home: Home) -> list[Any]:
-    return list(home._answering._repeats._kept or ())
+    return list(home._answering.repeats._kept or ())
 
 
 def test_an_erased_user_who_comes_back_is_a_stranger_and_stays(lived: Lived, path: Path) -> None:

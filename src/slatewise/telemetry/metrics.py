@@ -41,6 +41,8 @@ class Metrics:
             "slatewise_stage_seconds", "Time a stage took for one slate", ["stage"], buckets=_STAGE_S, registry=own
         )
         slates = Counter("slatewise_slates_served", "Slates served", ["cached"], registry=own)
+        # Found by label once: each slate counts.
+        self._kept, self._fresh = slates.labels("true"), slates.labels("false")
         self._hits = Counter("slatewise_cache_hits", "Slates served from the result cache", registry=own)
         self._misses = Counter("slatewise_cache_misses", "Slates that had to be computed", registry=own)
         self._pages = Counter("slatewise_pages", "Pages after the first, composed from a cursor", registry=own)
@@ -51,10 +53,7 @@ class Metrics:
             registry=own,
         )
         rungs = Counter("slatewise_rungs", "Slates by the rung of the ladder they were made on", ["rung"], registry=own)
-        # Found by label once: each slate counts.
         self._rungs = {rung: rungs.labels(rung) for rung in RUNGS}
-        self._slates = {cached: slates.labels(str(cached).lower()) for cached in (True, False)}
-        self._stages: dict[str, Histogram] = {}
         self.cache = CacheMetrics(own)
         self._accepted = Counter("slatewise_events_accepted", "Events stored", registry=own)
         self._duplicates = Counter("slatewise_events_duplicate", "Events known already", registry=own)
@@ -77,6 +76,7 @@ class Metrics:
         self.queues = QueueMetrics(own)
         self._counted: dict[tuple[str, str, int], Counter] = {}
         self._timed: dict[str, Histogram] = {}
+        self._stages: dict[str, Histogram] = {}
         self._shown = Counter("slatewise_impressions", "Impressions appended to the event log", registry=own)
         self._workers = Gauge("slatewise_workers", "Processes that serve", registry=own)
         self._workers.set(1)
@@ -104,23 +104,27 @@ class Metrics:
 
     def served(self, query: Query, slate: Slate) -> None:
         """Count one slate, its stage timings and what it went without."""
-        self._slates[slate.cached].inc()
+        (self._kept if slate.cached else self._fresh).inc()
         if slate.page:
             self._pages.inc()
         else:
             # A slate under older versions is no hit: it was shown for want of a better one.
             (self._hits if slate.cached and slate.rung != "cached" else self._misses).inc()
         for stage, ms in slate.timing_ms.items():
-            self._stage(stage).observe(ms / 1000.0)
+            timed = self._stages.get(stage)
+            if timed is None:
+                timed = self._stages[stage] = self._stage_s.labels(stage)
+            timed.observe(ms / 1000.0)
         self._rungs[slate.rung].inc()
         for component, reason in {_labels(entry) for entry in slate.degraded}:
             self._degraded.labels(component, reason).inc()
 
     def again(self, query: Query, slate: Slate) -> Again:
+        """Return what counts one more slate that is `slate` once more, all but what its stages took."""
         tell = self._again.get(slate.rung)
         if tell is None:
-            counts = (self._slates[True], self._hits, self._rungs[slate.rung])
-            tell = self._again[slate.rung] = self._batched.kind(counts, (self._stage("total"),))
+            counts, times = (self._kept, self._hits, self._rungs[slate.rung]), (self._stage_s.labels("total"),)
+            tell = self._again[slate.rung] = self._batched.kind(counts, times)
         return lambda request_id, ms: tell(ms / 1000.0)
 
     def repeated(self, route: str, method: str) -> Tell:
@@ -130,12 +134,6 @@ class Metrics:
             counts, times = (self._answered(route, method, 200),), (self._request_s.labels(route),)
             tell = self._repeated[route, method] = self._batched.kind(counts, times)
         return tell
-
-    def _stage(self, name: str) -> Histogram:
-        found = self._stages.get(name)
-        if found is None:
-            found = self._stages[name] = self._stage_s.labels(name)
-        return found
 
     def recorded(self, receipt: Receipt) -> None:
         """Count one append."""
