@@ -55,6 +55,15 @@ def ms(span):
     return (span.end_time - span.start_time) / 1e6
 
 
+def test_a_slate_given_once_more_is_a_trace_of_its_own(spans, exporter):
+    again = spans.again(Query(request_id="r1", at=NOW, size=3, user_id="ann"), slate())
+    again("r2", 0.5)
+    found = finished(spans, exporter)
+    assert set(found) == {"slatewise.recommend"}
+    assert found["slatewise.recommend"].attributes["slatewise.request_id"] == "r2"
+    assert ms(found["slatewise.recommend"]) == pytest.approx(0.5, abs=1e-3)
+
+
 def test_a_slate_is_one_trace_with_a_span_per_stage_as_long_as_it_took(spans, exporter):
     spans.served(Query(request_id="r1", at=NOW, size=3, user_id="ann"), slate())
     found = finished(spans, exporter)

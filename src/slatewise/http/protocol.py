@@ -61,6 +61,7 @@ class _Connection(HttpToolsProtocol):
             self._begin_held()
         elif is_fresh and self._given is not None and self._begun == 1 and data.endswith(b"\r\n\r\n" + self._body):
             self.repeating.remember(data, self._given)
+        self._given = None
 
     def on_message_begin(self) -> None:
         self._is_between, self._body = False, b""

@@ -46,6 +46,13 @@ class EventLogContract:
         assert log.clicks() == {}
         assert log.append([]) == Receipt(accepted=0, duplicates=0, version=0)
 
+    def test_what_is_known_at_once_is_never_behind_what_was_acknowledged(self, log: EventLog) -> None:
+        for item in "abc":
+            version = log.append([seen("u", item)]).version
+            assert log.glance() in (None, version)
+            assert log.end == version
+            assert log.glance() in (None, version)
+
     def test_every_kind_of_event_comes_back_as_it_was(self, log: EventLog) -> None:
         events: list[Event] = [
             Interaction(user_id="ü 1", item_id="i/1", action="buy", at=1.5, value=2.5, event_id="e", request_id="r"),

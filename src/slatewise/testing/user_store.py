@@ -71,6 +71,15 @@ class UserStoreContract:
         assert state.history.at.tolist() == [7.0]
         assert users.knows("u")
 
+    def test_a_version_known_at_once_is_the_one_of_the_state(
+        self, users: FollowingUsers, tell: Callable[..., int]
+    ) -> None:
+        for item in "abc":
+            version = tell(seen("u", item))
+            assert users.glance("u") in (None, version)
+            assert users.state("u").version == version
+            assert users.glance("u") in (None, version)
+
     def test_history_is_by_time_with_unknown_times_first(self, users: FollowingUsers, tell: Callable[..., int]) -> None:
         tell(*(seen("u", f"i{i}", at=at) for i, at in enumerate([5.0, None, 3.0, 5.0, None])))
         history = users.state("u").history

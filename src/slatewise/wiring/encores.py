@@ -13,9 +13,9 @@ from slatewise.ingest.ingest import Ingest
 from slatewise.ports.clock import Again, Observer
 from slatewise.ports.stores import Catalogue
 from slatewise.serving.answer import answer
-from slatewise.serving.repeats import Kept, Plain, Repeats, plain
+from slatewise.serving.repeats import KEPT, Kept, Plain, Repeats, plain
 
-NAMES = 4000
+NAMES = 2 * KEPT
 """Names remembered at most: of each question as many as there are ways of writing it that somebody uses."""
 LONGEST = 2048
 """Bytes of a name that is worth remembering: this bounds them all."""
@@ -48,7 +48,7 @@ class Encores:
     def __init__(self, repeats: Repeats, ingest: Ingest, observers: Sequence[Observer], catalogue: Catalogue) -> None:
         self._repeats, self._ingest, self._observers, self._catalogue = repeats, ingest, observers, catalogue
         self._asked: LRUCache[bytes, tuple[Plain, object]] = LRUCache(NAMES)
-        self._ready: LRUCache[Plain, Encore] = LRUCache(NAMES)
+        self._ready: LRUCache[Plain, Encore] = LRUCache(KEPT)
 
     def remember(self, name: bytes, query: Query, beside: object = None) -> None:
         """Remember that *name* asks what *query* does, whenever it comes, and what the door keeps *beside* it.
