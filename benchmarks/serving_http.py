@@ -9,7 +9,8 @@ requests. Last line: one JSON object.
 the deadline, ``cpu_share`` compares it with capacity for the same processor time, latencies run from when a request was
 due, ``rejects_p99_ms`` is of the answers of 503.
 ``cached``: the same few slates again and again, against the same server answering fixed bytes, turn by turn; ``share``
-compares processor time per request.
+compares processor time per request. ``impressions_lost`` says how many slates were not logged: each costs, so none may
+be left out.
 """
 
 import argparse
@@ -135,12 +136,20 @@ def cached(home, seconds, overrides, workers):
             for _ in range(TURNS):
                 for name, target in (("cached", server), ("bare", fixed)):
                     turns[name].append(priced(target, {**asked, "url": target.url}))
+        lost = counted(server, "slatewise_impressions_dropped_total")
     found = {name: {key: median(turn[key] for turn in taken) for key in taken[0]} for name, taken in turns.items()}
     return {
         **found,
         "share": round(found["bare"]["cpu_us"] / found["cached"]["cpu_us"], 3),
         "throughput_share": round(found["cached"]["per_s"] / found["bare"]["per_s"], 3),
+        "impressions_lost": lost,
     }
+
+
+def counted(server, metric):
+    """Return what a counter of the server says, all its labels together."""
+    lines = server.text("/metrics").splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{metric} ", f"{metric}{{")))
 
 
 def priced(server, asked):
