@@ -32,10 +32,10 @@ def no_filter() -> None:
 def no_position() -> None:
     catch_up, looked = Ingest.catch_up, [0.0]
 
-    def seldom(self: Ingest) -> int:
+    def seldom(self: Ingest, version: int = 0) -> int:
         if time.monotonic() - looked[0] > LATE_S:
             looked[0] = time.monotonic()
-            return catch_up(self)
+            return catch_up(self, version)
         return self.applied
 
     Ingest.catch_up = seldom

@@ -7,7 +7,7 @@ from threading import Timer
 import pytest
 
 from slatewise.domain.errors import ConfigError, InputError, NotFound
-from slatewise.domain.events import ItemChange, Stored
+from slatewise.domain.events import Impression, ItemChange, Stored
 from slatewise.domain.settings import IngestSettings, Settings, StorageSettings
 from slatewise.ingest.ingest import Ingest
 from slatewise.storage.catalogue import LiveCatalogue
@@ -178,6 +178,18 @@ def test_replacing_a_follower_under_load_loses_and_doubles_nothing(log: SqliteEv
         assert diary.offsets == list(range(1, len(diary.offsets) + 1))
     with pytest.raises(NotFound):
         line.replace_follower(diaries[0], Diary(), 0)
+
+
+def test_wait_for_finds_what_was_shown_too_which_nobody_follows(log: SqliteEventLog, path: Path) -> None:
+    line = ingest(log, Diary())
+    line.record([seen("u", "a")])
+    shown = Impression(at=1.0, user_id="u", request_id="r", shown=("a",))
+    with SqliteEventLog(path, log.action_names) as other:
+        version = other.append([shown]).version
+    assert line.is_current
+    assert line.catch_up() < version, "it may wait"
+    assert line.wait_for(version, 0.0)
+    assert line.applied == version
 
 
 def test_wait_for_sees_another_processes_write_and_gives_up_in_time(log: SqliteEventLog, path: Path) -> None:

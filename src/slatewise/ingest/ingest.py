@@ -74,7 +74,7 @@ class Ingest:
 
     @property
     def is_current(self) -> bool:
-        """Whether every follower reflects all that was acknowledged, by whichever process.
+        """Whether every follower reflects all that it follows and that was acknowledged, by whichever process.
 
         False also where only a look at the log could say. Waits for nothing.
         """
@@ -97,9 +97,12 @@ class Ingest:
         self.catch_up()
         return receipt
 
-    def catch_up(self) -> int:
-        """Fold what is new in the log into the followers; return `applied`. Costs microseconds when nothing is new."""
-        if self.is_current or self._log.end <= self._applied:
+    def catch_up(self, version: int = 0) -> int:
+        """Fold what is new in the log into the followers; return `applied`. Costs microseconds when nothing is new.
+
+        Impressions, which nobody follows, may be left for later, unless they are below *version*.
+        """
+        if (self._applied >= version and self.is_current) or self._log.end <= self._applied:
             return self._applied
         with self._folding:
             end = self._log.end
@@ -112,12 +115,12 @@ class Ingest:
 
     def wait_for(self, version: int, timeout_s: float) -> bool:
         """Wait until every follower reflects *version*; return whether they do. Sees other processes' writes too."""
-        if self.catch_up() >= version:
+        if self.catch_up(version) >= version:
             return True
         for _ in range(math.ceil(max(0.0, timeout_s) / POLL_S)):
             with self._moved:
                 self._moved.wait_for(lambda: self._applied >= version, POLL_S)
-            if self.catch_up() >= version:
+            if self.catch_up(version) >= version:
                 return True
         return False
 

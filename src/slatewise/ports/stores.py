@@ -23,9 +23,10 @@ class EventLog(Protocol):
         ...
 
     def glance(self) -> int | None:
-        """Return `end` where that is known at once, None where only a look can say.
+        """Return an `end` from a moment ago where that is enough to know, None where only a look can say.
 
-        What was acknowledged before the call, by whichever process, is below it. Waits for nothing, not for a lock.
+        Whatever was acknowledged before the call, by whichever process, is below it, but for impressions, which change
+        nothing that is known of items and users. Waits for nothing, not for a lock.
         """
         ...
 

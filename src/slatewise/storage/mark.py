@@ -3,9 +3,10 @@
 SQLite takes a damaged frame of the write-ahead log for its end: right after a crash, wrong after a disk lost what it
 had. The mark is written after each commit and not synced: it may be behind the truth, never ahead of it.
 
-It is written before the commit is acknowledged, each time with a number drawn anew. So who finds the same bytes as
-before its last look at the log knows, without asking SQLite, that nothing was acknowledged since (`Glance`). A mark
-that could not be written tells nobody: then the acknowledgement waits until every such trust has ended.
+It is written before the commit is acknowledged, with a number drawn anew where the commit changes what is known of
+items or users, which impressions do not. So who finds the same number as before its last look at the log knows, without
+asking SQLite, that no change was acknowledged since (`Glance`). A mark that could not be written tells nobody: then the
+acknowledgement waits until every such trust has ended.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from slatewise.storage.wal import scan, wal_path
 _OFFSET, _SUM = struct.Struct("<q"), struct.Struct("<I")
 _SIZE = _OFFSET.size + _SUM.size
 _NONCE = 8
-"""Bytes behind offset and sum that no two writes have in common: processes may write the same end, or an older one."""
+"""Bytes of the number behind offset and sum. No two changes have it in common: processes may write the same end, or an
+older one."""
 _WHOLE = _SIZE + _NONCE
 
 TRUST_S = 0.25
-"""How long an unchanged mark is believed after a look at the log. Who serves looks more often (`wiring/engine.py`)."""
+"""How long an unchanged number is believed after a look at the log. Who serves looks more often."""
 
 
 def mark_path(log: Path) -> Path:
@@ -48,37 +50,38 @@ class Mark:
         self._told = self.read()
         if not self._told or os.fstat(self._handle).st_size < _WHOLE:
             self._told = max(self._told, end)
-            self._write(self._told)
+            self._write(self._told, is_change=True)
 
     def read(self) -> int:
         """Return the end that was acknowledged, 0 where nothing readable says so."""
         os.lseek(self._handle, 0, os.SEEK_SET)
         return _decoded(os.read(self._handle, _SIZE))
 
-    def tell(self, end: int) -> None:
-        """Write down that everything below *end* is on disk."""
+    def tell(self, end: int, *, is_change: bool = True) -> None:
+        """Write down that everything below *end* is on disk, and whether some of it changes what others know."""
         if end > self._told:
             self._told = end
-            self._write(end)
+            self._write(end, is_change=is_change)
 
     def close(self) -> None:
         os.close(self._handle)
 
-    def _write(self, end: int) -> None:
+    def _write(self, end: int, *, is_change: bool) -> None:
         packed = _OFFSET.pack(end)
         try:
             os.lseek(self._handle, 0, os.SEEK_SET)
-            os.write(self._handle, packed + _SUM.pack(crc32(packed)) + os.urandom(_NONCE))
+            os.write(self._handle, packed + _SUM.pack(crc32(packed)) + (os.urandom(_NONCE) if is_change else b""))
         except OSError:
             # A mark that cannot be written is an older mark, which is allowed: the log itself is what must not fail.
-            time.sleep(2 * TRUST_S)
+            if is_change:
+                time.sleep(2 * TRUST_S)
 
 
 class Glance:
     """The end of a log for those who ask again and again. Thread-safe.
 
-    A look at the log costs a system call or two and lets go of the interpreter; while nobody wrote, this is 20 bytes of
-    memory that processes share.
+    A look at the log costs a system call or two and lets go of the interpreter; while nobody changed anything, this is
+    a few bytes of memory that processes share.
     """
 
     def __init__(self, log: Path) -> None:
@@ -87,31 +90,31 @@ class Glance:
         self._seen = (b"", 0, -TRUST_S)
 
     def known(self) -> int | None:
-        """Return the end as it was last looked at, None unless nothing was acknowledged since. Never blocks."""
-        mark, end, at_s = self._seen
+        """Return the end as it was last looked at, None unless no change was acknowledged since. Never blocks."""
+        number, end, at_s = self._seen
         shared = self._shared
-        if shared is None or shared[:_WHOLE] != mark or time.monotonic() - at_s > TRUST_S:
+        if shared is None or shared[_SIZE:_WHOLE] != number or time.monotonic() - at_s > TRUST_S:
             return None
         return end
 
     def looked(self, look: Callable[[], int]) -> int:
         """Return the end that *look* finds, and remember it."""
-        # The mark first: whatever it says, the look that follows finds at least as much.
-        mark, at_s = self._mark(), time.monotonic()
+        # The number first: whatever it stands for, the look that follows finds at least as much.
+        number, at_s = self._number(), time.monotonic()
         end = look()
-        self._seen = (mark, end, at_s)
+        self._seen = (number, end, at_s)
         return end
 
     def close(self) -> None:
         """Know nothing any more. The memory goes with its last reader."""
         self._shared = None
 
-    def _mark(self) -> bytes:
+    def _number(self) -> bytes:
         if self._shared is None:
             with suppress(OSError, ValueError), self._path.open("rb") as file:
                 # Not yet written whole: ValueError.
                 self._shared = mmap.mmap(file.fileno(), _WHOLE, access=mmap.ACCESS_READ)
-        return b"" if self._shared is None else self._shared[:_WHOLE]
+        return b"" if self._shared is None else self._shared[_SIZE:_WHOLE]
 
 
 def set_mark(log: Path, end: int) -> None:

@@ -66,6 +66,7 @@ class _Waiting:
         self.job = job
         self.outside = outside
         self.only_removes = all(event.kind in _REMOVALS for event in events)
+        self.is_change = job is not None or any(event.kind != schema.IMPRESSION for event in events)
         self.receipt: Future[Any] = Future()
 
 
@@ -240,7 +241,8 @@ class Writer:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
         if self._mark is not None:
-            self._mark.tell(max((o.version for o in outcomes if isinstance(o, Receipt | Erased)), default=0))
+            end = max((o.version for o in outcomes if isinstance(o, Receipt | Erased)), default=0)
+            self._mark.tell(end, is_change=any(waiting.is_change for waiting in group))
         for waiting, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Conflict):
                 waiting.receipt.set_exception(outcome)

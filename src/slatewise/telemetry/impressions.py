@@ -47,7 +47,7 @@ class ImpressionLog:
         """Start the writer, unless impressions are off.
 
         *append* stores events durably; *item_ids* names the shown items in display order; *catch_up* is called before
-        and after each append and tells `drop` of users that another process forgot.
+        each append and tells `drop` of users that another process forgot.
         """
         self._append, self._item_ids, self._clock, self._catch_up = append, item_ids, clock, catch_up
         self._metrics = metrics or Metrics()
@@ -156,8 +156,6 @@ class ImpressionLog:
             try:
                 self._append(batch)
                 self._metrics.impressions(len(batch))
-                # Or the next answer would have to find out that nothing but this was written.
-                self._look_for_removals()
             except Exception:  # noqa: BLE001 - a writer that dies would lose every later impression in silence
                 self._metrics.impressions_lost(len(batch), "failed")
                 _log.exception("%d impressions were not logged", len(batch))
