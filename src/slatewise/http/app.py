@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
 from slatewise.http import (
@@ -21,6 +21,7 @@ from slatewise.http import (
 )
 from slatewise.http.door import Door
 from slatewise.http.exposure import guard
+from slatewise.http.fields import given_once
 from slatewise.http.gate import Gate
 from slatewise.http.home_api import HomeApi
 from slatewise.http.hot import HotPath
@@ -78,6 +79,7 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(given_once)],
         # Metrics are ours (/metrics); the library's own instrumentation would time every request twice.
         telemetry={
             "tracing": False,

@@ -37,6 +37,12 @@ def world(folder: Path, kinds: int, per_kind: int) -> Path:
     return folder
 
 
+def memory_folder() -> Path | None:
+    """Return a folder in memory, where there is one: a crash of a process loses no page, so no story needs a disk."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() else None
+
+
 class SetClock(SystemClock):
     """The computer's clock, set wrong by *ahead* seconds."""
 
@@ -54,9 +60,7 @@ class HomeInProcess:
     can_crash = True
 
     def __init__(self, made: Path) -> None:
-        # In memory where there is such a folder: a crash of a process loses no page, so no story needs a disk.
-        memory = Path("/dev/shm")
-        self._folder = tempfile.TemporaryDirectory(prefix="slatewise-story-", dir=memory if memory.is_dir() else None)
+        self._folder = tempfile.TemporaryDirectory(prefix="slatewise-story-", dir=memory_folder())
         self._lives = 0
         self._clock = SetClock()
         shutil.copytree(made, self._path)

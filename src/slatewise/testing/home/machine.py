@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -114,12 +114,13 @@ class HomeStory(RuleBasedStateMachine):
     @rule(item=items, kind=kinds, is_available=st.sampled_from([True, True, False]))
     def put(self, item: str, kind: str, is_available: bool) -> None:
         """Bring in, bring back, change or ban."""
-        state = Item(kind, is_available)
+        item, state = self._item(item), Item(kind, is_available)
         self.oracle.put(item, state, self.home.put_item(item, kind, is_available=is_available).version)
         self.counted["item changes"] += 1
 
     @rule(item=items)
     def delete(self, item: str) -> None:
+        item = self._item(item)
         try:
             receipt = self.home.delete_item(item)
         except NotFound:
@@ -162,7 +163,7 @@ class HomeStory(RuleBasedStateMachine):
         """Whatever a cache holds by now, the next answer lacks the item."""
         asked = Asked(user, 5)
         shown = self._asked(asked, 3).items
-        item = shown[place % len(shown)] if shown else NAMES[0]
+        item = shown[place % len(shown)].removeprefix(self.home.prefix) if shown else NAMES[0]
         if change == "buy":
             self.record([Told(user, item, "buy")])
         elif change == "delete":
@@ -175,7 +176,7 @@ class HomeStory(RuleBasedStateMachine):
     @rule(place=st.integers(0, KEPT_WALKS - 1), size=sizes, exclude=st.lists(items, max_size=2))
     def turn_the_page(self, place: int, size: int, exclude: list[str]) -> None:
         walk = self.walks[place % len(self.walks)]
-        asked = replace(walk.asked, cursor=walk.cursor, size=size, exclude=tuple(exclude), is_short=False)
+        asked = replace(walk.asked, cursor=walk.cursor, size=size, exclude=self._items(exclude), is_short=False)
         is_old = self.now - walk.begun > CURSOR_TTL_S
         is_gone = self.oracle.lives.get(asked.user or "", 0) != walk.life
         try:
@@ -212,6 +213,7 @@ class HomeStory(RuleBasedStateMachine):
 
     @rule(item=items, size=st.sampled_from([3, 20]))
     def similar(self, item: str, size: int) -> None:
+        item = self._item(item)
         try:
             found = self.home.similar(item, size)
         except NotFound:
@@ -307,18 +309,18 @@ class HomeStory(RuleBasedStateMachine):
         self._recorded(batch, fresh, receipt)
 
     def _crash_while_putting(self, put: Put, moment: float) -> None:
-        wanted = Item(put.kind, put.is_available)
+        item, wanted = self._item(put.item), Item(put.kind, put.is_available)
 
         def send() -> Receipt:
-            return self.home.put_item(put.item, put.kind, is_available=put.is_available)
+            return self.home.put_item(item, put.kind, is_available=put.is_available)
 
         receipt = self.home.crash(send, moment)
         self._came_back("crashes")
         if receipt is None:
-            found = self._state(put.item)
-            assert found in (wanted, self.oracle.items.get(put.item)), found
+            found = self._state(item)
+            assert found in (wanted, self.oracle.items.get(item)), found
             receipt = send()
-        self.oracle.put(put.item, wanted, receipt.version)
+        self.oracle.put(item, wanted, receipt.version)
 
     def _crash_while_erasing(self, user: str, moment: float) -> None:
         if not self.oracle.is_known(user):
@@ -344,16 +346,31 @@ class HomeStory(RuleBasedStateMachine):
 
     # -- what the steps share ------------------------------------------------------------------------------------------
 
+    def _item(self, name: str) -> str:
+        return self.home.prefix + name if name.startswith("new-") else name
+
+    def _items(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(map(self._item, names))
+
     def _own(self, batch: list[Told]) -> list[Told]:
         prefix = self.home.prefix
         return [
-            replace(event, user=prefix + event.user, event_id=event.event_id and prefix + event.event_id)
+            replace(
+                event,
+                user=prefix + event.user,
+                item=self._item(event.item),
+                event_id=event.event_id and prefix + event.event_id,
+            )
             for event in batch
         ]
 
     def _asked(self, asked: Asked, times: int) -> Slate:
-        if asked.user is not None:
-            asked = replace(asked, user=self.home.prefix + asked.user)
+        asked = replace(
+            asked,
+            user=asked.user and self.home.prefix + asked.user,
+            history=asked.history and self._items(asked.history),
+            exclude=self._items(asked.exclude),
+        )
         for _ in range(times):
             slate = self.home.recommend(asked)
             self.oracle.judge(asked, slate)

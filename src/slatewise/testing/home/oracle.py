@@ -154,7 +154,9 @@ class Oracle:
         allowed = self._judge_items(asked, slate, set())
         assert slate.degraded == (), slate.degraded
         assert slate.bundle == self.live, f"bundle {slate.bundle}, live is {self.live}"
-        assert len(slate.items) == min(asked.size, len(allowed)), f"{len(slate.items)} items, {len(allowed)} may be shown"
+        assert len(slate.items) == min(asked.size, len(allowed)), (
+            f"{len(slate.items)} items, {len(allowed)} may be shown"
+        )
         user = self.users.get(asked.user or "", User())
         # What is kept may be older than what others did since, never older than what shapes it.
         floor = max(user.version, self.catalogue_version) if slate.cached else self.version
