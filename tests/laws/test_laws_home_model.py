@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from slatewise.testing.home.in_process import HomeInProcess, world
-from slatewise.testing.home.machine import KINDS, PER_KIND, HomeStory, story
+from slatewise.testing.home.machine import HomeStory, story
 from slatewise.testing.home.port import HomePort
-from slatewise.testing.home.served import Server, ServedHome
+from slatewise.testing.home.served import ServedHome, Server
+from slatewise.testing.home.steps import KINDS, PER_KIND
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

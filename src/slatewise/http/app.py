@@ -28,6 +28,7 @@ from slatewise.http.hot import HotPath
 from slatewise.http.logs import Logs, RequestLog
 from slatewise.http.middleware import BoundedBody, ExactPaths, Measured
 from slatewise.http.overload import Admission, Overload, processors
+from slatewise.http.patience import Patience
 from slatewise.http.responses import Problem
 from slatewise.http.scopes import RouteTable
 from slatewise.http.security import declare
@@ -56,8 +57,8 @@ class Api(FastAPI):
 def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
     """Return the application that serves *home*, which it closes when the server stops.
 
-    The application keeps no state of its own but its queues, so several may serve one home; ``state.overload`` is for
-    a server that can refuse sooner than an application.
+    The application keeps no state of its own but its queues, so several may serve one home; ``state.overload`` and
+    ``state.patience`` are for a server that can refuse sooner than an application, and end connections.
     """
 
     @asynccontextmanager
@@ -97,6 +98,8 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
         ],
     )
     app.state.overload = overload
+    http = home.settings.http
+    app.state.patience = Patience(http.head_s, http.connections, metrics.queues.ended)
     errors.install(app)
     for room in ROOMS:
         app.include_router(room.routes(door))

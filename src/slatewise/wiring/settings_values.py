@@ -46,6 +46,8 @@ ABOVE_ZERO = frozenset(
         "training.learning_rate",
         "training.epochs",
         "http.max_body_bytes",
+        "http.head_s",
+        "http.connections",
         "http.queue",
         "http.queue_share",
     }

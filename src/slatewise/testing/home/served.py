@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from slatewise.domain.errors import Conflict, Expired, InputError, NotFound
 from slatewise.domain.events import Receipt
-from slatewise.testing.home.machine import KINDS, PER_KIND
 from slatewise.testing.home.port import PATIENT_MS, Asked, Gone, Item, Slate, Told
+from slatewise.testing.home.steps import KINDS, PER_KIND
 from slatewise.testing.worlds import item_name
 from slatewise.wiring.home import Home
 
