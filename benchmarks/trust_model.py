@@ -33,13 +33,15 @@ from slatewise.testing.home.served import SERVE, ServedHome, Server
 from slatewise.testing.home.steps import KINDS, PER_KIND
 
 DRIVERS = ("in_process", "http", "kills")
-STORIES = 10
+STORIES = {"in_process": 10, "http": 2, "kills": 2}
 """Stories in one round; the time is looked at between rounds."""
 TWIN_MINUTES = 2.0
 TWIN_RUNNER = Path(__file__).with_name("trust_model_twins.py")
 
 
-def tell(opened: Callable[[], HomePort], until: float, first: int, steps: int) -> tuple[Counter[str], str]:
+def tell(
+    opened: Callable[[], HomePort], until: float, first: int, steps: int, stories: int
+) -> tuple[Counter[str], str]:
     """Tell stories until the time is over or one goes wrong; return what was counted, and what went wrong."""
     machine, number = story(opened), first
     while time.monotonic() < until:
@@ -47,7 +49,7 @@ def tell(opened: Callable[[], HomePort], until: float, first: int, steps: int) -
             run_state_machine_as_test(
                 seed(number)(machine),
                 settings=settings(
-                    max_examples=STORIES,
+                    max_examples=stories,
                     stateful_step_count=steps,
                     deadline=None,
                     database=None,
@@ -93,12 +95,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         made = world(Path(scratch) / "made", KINDS, PER_KIND)
         with homes(given.driver, made, "") as opened:
-            counted, wrong = tell(opened, time.monotonic() + 60 * given.minutes, given.seed, given.steps)
+            counted, wrong = tell(
+                opened, time.monotonic() + 60 * given.minutes, given.seed, given.steps, STORIES[given.driver]
+            )
         print(wrong or f"nothing wrong in {counted['stories']} stories", flush=True)
         found = {}
         for twin in TWINS:
             with homes(given.driver, made, twin) as opened:
-                _, words = tell(opened, time.monotonic() + 60 * TWIN_MINUTES, given.seed, given.steps)
+                _, words = tell(
+                    opened, time.monotonic() + 60 * TWIN_MINUTES, given.seed, given.steps, STORIES[given.driver]
+                )
             found[twin] = bool(words)
             reason = next(
                 (line for line in words.splitlines()[::-1] if line.startswith("AssertionError")), words[-200:]

@@ -120,7 +120,7 @@ def _parse(spec: SettingSpec, text: str) -> Any:
         if kind in (int, float):
             return _fit(spec, kind(text))
         return _fit(spec, tomllib.loads(f"value = {text}")["value"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return None
 
 
