@@ -46,10 +46,10 @@ class HomeStory(RuleBasedStateMachine):
     def teardown(self) -> None:
         error = sys.exc_info()[1]
         try:
-            if error is not None:
-                self.went_wrong.append(error)
-            else:
+            if error is None:
                 self.look_at_everything()
+            elif isinstance(error, Exception):  # others tell that the story is long enough
+                self.went_wrong.append(error)
         finally:
             self.home.close()
 
