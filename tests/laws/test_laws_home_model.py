@@ -58,13 +58,13 @@ def test_every_story_in_this_process_is_as_the_model_says(made: Path) -> None:
 
 
 def test_every_story_through_a_server_is_as_the_model_says(server: Server) -> None:
-    # These stories have no restart in them, and the next ones two: to start a server takes longest of all.
+    # These stories have no restart in them, and the next ones a crash: to start a server takes longest of all.
     counted = tell(lambda: ServedHome(server, can_crash=False), 10, 3, 15).counted
     assert counted["answers"] > 10
 
 
 def test_every_story_through_a_server_that_is_killed_is_as_the_model_says(server: Server) -> None:
-    counted = tell(lambda: ServedHome(server, can_crash=True), 10, 3, 15).counted
+    counted = tell(lambda: ServedHome(server, can_crash=True), 26, 2, 14).counted
     assert counted["crashes"] > 0
 
 
