@@ -136,6 +136,14 @@ def test_paths_are_answered_the_same(both):
     assert {200, 404, 422} == set(statuses)
 
 
+@pytest.mark.parametrize("path", ["/v1/recommendations/u1", "/v1/items/a/similar"])
+@pytest.mark.parametrize("query", ["size=3&size=4", "size=3&size=3", "size=3&%73ize=3", "size=3&size="])
+def test_a_parameter_that_is_given_twice_is_refused_by_name_on_both_ways(both, path, query):
+    assert same(both, "GET", f"{path}?{query}") == 422
+    assert both[0][0]("GET", f"{path}?{query}").json()["errors"] == [{"field": "size", "message": "expected one value"}]
+    assert [home.queries for _, home in both] == [[], []]
+
+
 @pytest.mark.parametrize(("path", "wrap", "whole"), [
     ("/v1/recommendations", lambda body: body, QUERY),
     ("/v1/events", lambda body: {"events": [EVENT, body]}, EVENT),

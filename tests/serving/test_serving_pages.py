@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from slatewise.domain.errors import Expired, InputError
-from slatewise.domain.query import PastAction
+from slatewise.domain.query import ANONYMOUS, PastAction
 from slatewise.domain.settings import CacheSettings, RerankingSettings, ServingSettings, Settings
 from slatewise.serving.cursors import MAX_CURSOR, Cursors
 from slatewise.testing.small_shop import DIM, FakeClock, SmallShop
@@ -186,6 +186,26 @@ def test_a_walk_expires_an_hour_after_it_began_however_often_it_went_on(recommen
     for old in (first.cursor, second.cursor):
         with pytest.raises(Expired, match="ask again without one"):
             recommender.recommend(ask("ann", cursor=old))
+
+
+def test_a_walk_ends_where_its_user_is_erased_and_the_log_knows_no_such_name(recommender, shop, ask):
+    first, nobodys = recommender.recommend(ask("ann")), recommender.recommend(ask("new-here"))
+    del shop.users.states["ann"]
+    shop.users.states["erased-0"] = ANONYMOUS  # rows are never used twice
+    for came_back in (False, True):
+        if came_back:
+            shop.record("ann", "i9")
+        with pytest.raises(Expired, match="removal"):
+            recommender.recommend(ask("ann", cursor=first.cursor))
+    shop.record("new-here", "i9")
+    assert len(recommender.recommend(ask("new-here", cursor=nobodys.cursor)).shown), "there was nobody to erase"
+
+
+def test_a_walk_goes_on_where_an_item_of_its_history_becomes_known(recommender, shop, ask):
+    query = ask(None, history=(PastAction(item_id="i7"), PastAction(item_id="brand-new")))
+    first = recommender.recommend(query)
+    shop.put("brand-new")
+    assert len(recommender.recommend(replace(query, cursor=first.cursor)).shown) == 5
 
 
 def test_a_walk_ends_where_its_user_asks_to_be_forgotten(recommender, shop, ask):

@@ -15,6 +15,7 @@ DECLARED = {
     "slatewise_concurrency_limit": "gauge",
     "slatewise_queue_seconds": "histogram",
     "slatewise_rejected_total": "counter",
+    "slatewise_connections_ended_total": "counter",
     "slatewise_requests_total": "counter",
     "slatewise_request_seconds": "histogram",
     "slatewise_stage_seconds": "histogram",

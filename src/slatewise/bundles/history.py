@@ -28,7 +28,7 @@ def read_promotions(path: Path) -> list[Promotion]:
     for line in path.read_bytes().splitlines():
         try:
             promotions.append(msgspec.json.decode(line, type=Promotion))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
     return promotions
 

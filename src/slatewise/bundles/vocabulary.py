@@ -21,7 +21,7 @@ def load_vocabulary(path: Path) -> tuple[str, ...]:
     """Return the ids in row order. Raises BundleError where the file is missing, damaged, or names an item twice."""
     try:
         item_ids = msgspec.json.decode(path.read_bytes(), type=tuple[str, ...])
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"vocabulary {path.name}: {error}") from error
     if len(set(item_ids)) < len(item_ids):
         twice, _ = Counter(item_ids).most_common(1)[0]

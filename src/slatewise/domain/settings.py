@@ -219,6 +219,11 @@ class HttpSettings:
     queue: int = setting(
         1000, "requests of one class that may wait at most; fewer where they would not be answered in time"
     )
+    head_s: float = setting(10.0, "seconds for a request's head to arrive; a connection that takes longer is closed")
+    connections: int = setting(
+        10_000,
+        "open connections of one worker at most, fewer where the system allows fewer files; idle ones make room",
+    )
     queue_share: float = setting(
         0.25,
         "of serving.deadline_ms: what a request may wait while more is asked than can be done; a burst, twice that",

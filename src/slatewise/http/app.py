@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
 from slatewise.http import (
@@ -21,12 +21,14 @@ from slatewise.http import (
 )
 from slatewise.http.door import Door
 from slatewise.http.exposure import guard
+from slatewise.http.fields import given_once
 from slatewise.http.gate import Gate, Judge
 from slatewise.http.home_api import HomeApi
 from slatewise.http.hot import HotPath
 from slatewise.http.logs import Logs, RequestLog
 from slatewise.http.middleware import BoundedBody, ExactPaths, Measured
 from slatewise.http.overload import Admission, Overload, processors
+from slatewise.http.patience import Patience
 from slatewise.http.repeating import Repeating
 from slatewise.http.responses import Problem
 from slatewise.http.scopes import RouteTable
@@ -57,7 +59,8 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
     """Return the application that serves *home*, which it closes when the server stops.
 
     The application keeps no state of its own but its queues, so several may serve one home; ``state.overload`` and
-    ``state.repeating`` are for a server that can refuse, and answer once more, sooner than an application.
+    ``state.repeating`` are for a server that can refuse, and answer once more, sooner than an application; with
+    ``state.patience`` it ends connections that take too long.
     """
 
     @asynccontextmanager
@@ -79,6 +82,7 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(given_once)],
         # Metrics are ours (/metrics); the library's own instrumentation would time every request twice.
         telemetry={
             "tracing": False,
@@ -96,6 +100,8 @@ def create_app(home: HomeApi, metrics: Metrics, clock: Clock) -> FastAPI:
         ],
     )
     app.state.overload = overload
+    http = home.settings.http
+    app.state.patience = Patience(http.head_s, http.connections, metrics.queues.ended)
     errors.install(app)
     for room in ROOMS:
         app.include_router(room.routes(door))

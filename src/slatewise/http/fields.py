@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from starlette.requests import Request
 
+from slatewise.domain.errors import InputError
 from slatewise.domain.events import AttributeValue
 from slatewise.ingest.validation import IN_CONTEXT, MAX_ID, MAX_KEY, MAX_NUMBERS, MAX_TEXT, MAX_VALUES
 
@@ -36,6 +39,18 @@ def decoded(raw: str) -> str:
     if not 1 <= len(text) <= MAX_ID:
         raise wrong(f"1 to {MAX_ID} characters")
     return text
+
+
+async def given_once(request: Request) -> None:
+    """Raise InputError for a parameter of the route that the query string gives more than once: which one is meant?
+
+    The library would take the last one.
+    """
+    route = request.scope.get("route")
+    for parameter in route.dependant.query_params if isinstance(route, APIRoute) else ():
+        given = request.query_params.getlist(parameter.alias)
+        if len(given) > 1:
+            raise InputError(parameter.alias, f"{len(given)} values", "one value")
 
 
 def _seconds(value: object) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slatewise.http.errors import route_of, too_large
+from slatewise.http import strict_json
+from slatewise.http.errors import route_of, too_large, too_slow
 from slatewise.http.logs import REQUEST_ID, RequestLog
 from slatewise.http.messages import exact_path, replayed
 from slatewise.ports.clock import Clock
@@ -64,7 +67,7 @@ class ExactPaths:
 
 
 class BoundedBody:
-    """Reads a request's body before its route does, and refuses it at the first byte too many.
+    """Reads a request's body before its route does, and refuses it at the first byte too many, or after `SLOWEST_S`.
 
     The library's own limit answers with plain text; ours is a problem document like every other error.
     """
@@ -80,14 +83,25 @@ class BoundedBody:
             # Nobody sends more than was declared: the server cuts it off there.
             fits = len(declared) <= 15 and int(declared) <= self._limit
             return await (self._app if fits else too_large(scope, self._limit))(scope, receive, send)
+        try:
+            async with asyncio.timeout(strict_json.SLOWEST_S):
+                body = await self._read(receive)
+        except TimeoutError:
+            return await too_slow(scope, strict_json.SLOWEST_S)(scope, receive, send)
+        if body is None:
+            return None
+        if len(body) > self._limit:
+            return await too_large(scope, self._limit)(scope, receive, send)
+        await self._app(scope, replayed(bytes(body), receive), send)
+
+    async def _read(self, receive: Receive) -> bytearray | None:
+        """Return the body, cut off behind the limit; None where its sender went away."""
         body = bytearray()
         more = True
-        while more:
+        while more and len(body) <= self._limit:
             message = await receive()
             if message["type"] != "http.request":
                 return None
             body += message.get("body", b"")
-            if len(body) > self._limit:
-                return await too_large(scope, self._limit)(scope, receive, send)
             more = message.get("more_body", False)
-        await self._app(scope, replayed(bytes(body), receive), send)
+        return body

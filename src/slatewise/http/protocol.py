@@ -7,10 +7,13 @@ nothing that could be measured.
 
 An answer that still holds is written when its request was read (`repeating.py`). What asks by its body is held back for
 that as long as it takes to read the one piece it comes in.
+
+And it knows what it waits for, so that `patience.py` can end it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from slatewise.http.classes import RECOMMEND, RECOMMEND_TO, Route, classify
 from slatewise.http.messages import is_json
 from slatewise.http.overload import ADMITTED, Overload, Refusal, declared_bytes
+from slatewise.http.patience import Patience
 from slatewise.http.repeating import Given, Repeating
 
 SMALL_BYTES = 1024
@@ -26,14 +30,22 @@ SMALL_BYTES = 1024
 _HEAD = b"HTTP/1.1 503 Service Unavailable\r\n"
 
 
-def protocol(overload: Overload, repeating: Repeating) -> type[HttpToolsProtocol]:
+YOUNG_S = 1.0
+"""A connection without a request is not idle before: it was opened to send one."""
+
+
+def protocol(overload: Overload, repeating: Repeating, patience: Patience) -> type[HttpToolsProtocol]:
     """Return the class of connections to a server whose application works in the lanes of *overload*."""
-    return type("Connection", (_Connection,), {"overload": overload, "repeating": repeating})
+    parts = {"overload": overload, "repeating": repeating, "patience": patience}
+    return type("Connection", (_Connection,), parts)
 
 
 class _Connection(HttpToolsProtocol):
     overload: ClassVar[Overload]
     repeating: ClassVar[Repeating]
+    patience: ClassVar[Patience]
+    begun_at = 0.0
+    unread = (0, 0.0)
     _is_between = True
     """Whether the next byte begins a request."""
     _begun = 0
@@ -67,6 +79,37 @@ class _Connection(HttpToolsProtocol):
         self._is_between, self._body = False, b""
         self._begun += 1
         super().on_message_begin()
+        self.begun_at = self.loop.time()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.begun_at = self.loop.time()
+        if not self.patience.has_room():
+            transport.abort()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.unread = (0, 0.0)
+
+    @property
+    def waits_for_head(self) -> bool:
+        return not self._is_busy and self.timeout_keep_alive_task is None
+
+    @property
+    def is_idle(self) -> bool:
+        if self._is_busy:
+            return False
+        return self.timeout_keep_alive_task is not None or self.loop.time() - self.begun_at > YOUNG_S
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def end(self, *, at_once: bool = False) -> None:
+        if at_once:
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def on_headers_complete(self) -> None:
         self._is_answered = False
@@ -163,6 +206,10 @@ class _Connection(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _refuse(self, refusal: Refusal) -> None:
+        if self.flow.write_paused:
+            # Whoever asks and asks and reads no answer would have us keep them all.
+            self.transport.abort()
+            return
         own = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
         stays = self._stays
         end = b"\r\n" if stays else b"connection: close\r\n\r\n"

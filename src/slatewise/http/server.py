@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread, current_thread, main_thread
 from typing import cast
@@ -17,6 +17,7 @@ from slatewise.domain.errors import ConfigError
 from slatewise.http.accepting import Acceptor
 from slatewise.http.draining import last_call
 from slatewise.http.exposure import check_host
+from slatewise.http.patience import SEND_BYTES, Held, Patience
 from slatewise.http.protocol import protocol
 from slatewise.http.seat import Seat
 
@@ -77,10 +78,11 @@ class Server(uvicorn.Server):
         self._socket = listening
         self._on_ready = on_ready
         self._repeating = app.state.repeating
+        self._patience: Patience = app.state.patience
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol(app.state.overload, app.state.repeating),
+                http=protocol(app.state.overload, app.state.repeating, app.state.patience),
                 ws="none",
                 log_level="warning",
                 access_log=False,
@@ -100,6 +102,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._patience.begin(cast(Collection[Held], self.server_state.connections))
         self._acceptor = Acceptor(self._socket, self._connection)
         self._acceptor.start()
         self._on_ready()
@@ -108,6 +111,7 @@ class Server(uvicorn.Server):
         self._acceptor.stop()
         self._repeating.close()
         await self._acceptor.settle()
+        self._patience.end()
         await last_call(self.server_state.connections, lambda: self.force_exit)
         await super().shutdown(sockets)
 
@@ -132,9 +136,12 @@ def bind(host: str, port: int) -> socket.socket:
     """Return a socket that listens. Raises ConfigError where the address cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as problem:
         raise ConfigError(f"http.host, http.port: cannot listen on {host}:{port}: {problem}") from problem
+    # What is accepted inherits it.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+    return listening
 
 
 def url_of(host: str, listening: socket.socket) -> str:

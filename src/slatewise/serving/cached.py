@@ -9,7 +9,7 @@ import numpy as np
 
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.errors import Expired, NotReady
-from slatewise.domain.query import Query
+from slatewise.domain.query import ANONYMOUS, Query
 from slatewise.domain.settings import Settings
 from slatewise.domain.slate import Slate
 from slatewise.ports.cache import CacheWatch, NobodyWatches
@@ -166,7 +166,9 @@ class CachedRecommender:
 
     def _page(self, asked: _Asked, cursor: str) -> Slate:
         mark = self._cursors.read(cursor, asked.theme)
-        if mark.held.version < asked.resolution.resolved.user.since:
+        user = asked.resolution.resolved.user
+        # Whoever is erased and comes back has another row, for rows are never used twice.
+        if mark.held.version < user.since or mark.user not in (ANONYMOUS.row, user.row):
             raise Expired("the cursor is older than the user's removal: ask again without one")
         if mark.rung != "full":
             asked.trace.fell_to(mark.rung)
@@ -181,7 +183,8 @@ class CachedRecommender:
         if not len(behind):
             return slate
         held = Held(behind.take(np.arange(min(ITEMS, len(behind)))), slate.version, slate.bundle, asked.query.at)
-        cursor = self._cursors.write(held, slate.page + 1, slate.rung, asked.theme, begun)
+        user = asked.resolution.resolved.user.row
+        cursor = self._cursors.write(held, slate.page + 1, slate.rung, asked.theme, user, begun)
         return replace(slate, cursor=cursor)
 
 

@@ -31,12 +31,13 @@ MAX_CURSOR = 16_384
 @dataclass(frozen=True, slots=True)
 class Bookmark:
     """Where a walk through pages stands: what is left of its list and on which rung that was made, the page to come,
-    and when it began (seconds)."""
+    when it began (seconds), and the row of the user it was made for, -1 where they were nobody then."""
 
     held: Held
     page: int
     rung: Rung
     begun: float
+    user: int
 
 
 class _Written(msgspec.Struct, array_like=True, frozen=True):
@@ -44,6 +45,7 @@ class _Written(msgspec.Struct, array_like=True, frozen=True):
     rung: Rung
     begun: float
     held: bytes
+    user: int = -1
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -58,13 +60,13 @@ class Cursors:
         self._clock = clock
         self._ttl_s = ttl_s
 
-    def write(self, held: Held, page: int, rung: Rung, theme: bytes, begun: float | None = None) -> str:
-        """Return the cursor that goes on with *held* as the page to come, for queries of this *theme*.
+    def write(self, held: Held, page: int, rung: Rung, theme: bytes, user: int, begun: float | None = None) -> str:
+        """Return the cursor that goes on with *held* as the page to come, for queries of this *theme* and *user* (row).
 
         The walk *begun* at that instant, now where it is None. See `Questions.theme`.
         """
         begun = self._clock.now() if begun is None else begun
-        written = _encoder.encode(_Written(page, rung, begun, pack(held)))
+        written = _encoder.encode(_Written(page, rung, begun, pack(held), user))
         return urlsafe_b64encode(self._seal(written, theme) + written).rstrip(b"=").decode()
 
     def read(self, cursor: str, theme: bytes) -> Bookmark:
@@ -87,7 +89,7 @@ class Cursors:
         if held is None or self._clock.now() - found.begun > self._ttl_s:
             # The seal is good, so this was ours: of an older release, or of an older day.
             raise Expired("the cursor has expired: ask again without one")
-        return Bookmark(held, found.page, found.rung, found.begun)
+        return Bookmark(held, found.page, found.rung, found.begun, found.user)
 
     def _seal(self, written: bytes, theme: bytes) -> bytes:
         return hmac.digest(self._secret, theme + written, sha256)[:SEAL]

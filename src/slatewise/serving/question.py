@@ -10,9 +10,13 @@ import struct
 from collections.abc import Iterable
 from hashlib import blake2b
 
+import msgspec
+
 from slatewise.domain.settings import Settings
 from slatewise.serving.canonical import canonical
 from slatewise.serving.resolve import Resolution
+
+_encode = msgspec.msgpack.Encoder().encode
 
 WIDTH = 16
 """Bytes of a digest."""
@@ -55,9 +59,8 @@ class Questions:
         if query.vector is not None and resolved.vector is not None:
             parts += [b"vector", resolved.vector.tobytes()]
         if query.history is not None:
-            history = resolved.user.history
-            parts += [b"history", history.row.tobytes(), history.action.tobytes(), history.at.tobytes()]
-            parts += [resolved.user.seen.tobytes()]
+            # As it was sent, not in rows: an item that becomes known midway would make a later page another walk's.
+            parts += [b"history", _encode(query.history)]
         return self._digest(parts)
 
     def question(self, theme: bytes, resolution: Resolution) -> bytes:

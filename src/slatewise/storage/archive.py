@@ -79,7 +79,7 @@ def unpack(archive: Path, folder: Path, allowed: Callable[[str], bool]) -> Conte
                 source = tar.extractfile(member)
                 if source is None or _written(source, folder / member.name, expected.bytes) != expected.sha256:
                     raise StorageError(f"{archive}: {member.name!r} is damaged (at byte {member.offset_data})")
-    except (tarfile.TarError, msgspec.MsgspecError, EOFError, ValueError) as error:
+    except (tarfile.TarError, msgspec.MsgspecError, EOFError, ValueError, RecursionError) as error:
         raise StorageError(f"{archive} is no whole backup: {error}") from error
     if missing:
         raise StorageError(f"{archive}: {min(missing)!r} is missing: the archive was cut off")

@@ -1,13 +1,10 @@
-"""The one thread that writes: whoever waits at the same time shares one transaction and one sync (group commit)."""
+"""What the writing thread does with a group of appends: one transaction and one sync, in a file that can fill up."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from typing import Any, Literal, TypeVar
 
 from slatewise.domain.erasure import Erased
@@ -17,6 +14,7 @@ from slatewise.storage import schema
 from slatewise.storage.dictionary import IdDictionary
 from slatewise.storage.encoding import EncodedEvent
 from slatewise.storage.erasing import erasures
+from slatewise.storage.group_commit import Turnstile, Waiting
 from slatewise.storage.known import without_known
 from slatewise.storage.mark import Mark
 from slatewise.storage.row_giver import numbered
@@ -26,9 +24,6 @@ from slatewise.storage.sums import row_sum
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-GROUP_EVENTS = 50_000
-"""Events after which a transaction takes no further caller, so that nobody waits for a whole import."""
 
 CHECKPOINT_PAGES = 4_000
 """Estimated pages of the write-ahead log after which it is folded back into the file."""
@@ -52,7 +47,7 @@ _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 _REMOVALS = frozenset({schema.ITEM_REMOVAL, schema.USER_REMOVAL})
 
 
-class _Waiting:
+class _Waiting(Waiting):
     """A caller with events to append, or a *job* for the transaction, or something to do *outside* of any."""
 
     def __init__(
@@ -62,12 +57,11 @@ class _Waiting:
         *,
         outside: Callable[[], object] | None = None,
     ) -> None:
-        self.events = events
+        super().__init__(events)
         self.job = job
         self.outside = outside
         self.only_removes = all(event.kind in _REMOVALS for event in events)
         self.is_change = job is not None or any(event.kind != schema.IMPRESSION for event in events)
-        self.receipt: Future[Any] = Future()
 
 
 class Writer:
@@ -90,12 +84,8 @@ class Writer:
         self._pages = 0
         self._is_full = self._is_low = False
         self._wanted_bytes = self._groups = 0
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()
-        self._refusal: str | None = None
         self._broken: str | None = None
-        self._thread = threading.Thread(target=self._run, name="event-log-writer", daemon=True)
-        self._thread.start()
+        self._turnstile: Turnstile[_Waiting] = Turnstile(self._turn, lambda: self._fold_back("TRUNCATE"))
 
     @property
     def trouble(self) -> str | None:
@@ -108,85 +98,36 @@ class Writer:
 
         Raises Conflict, StorageFull and ReadOnly, with nothing stored, and StorageError: then it may not be known.
         """
-        receipt: Receipt = self._put(_Waiting(events))
+        receipt: Receipt = self._turnstile.wait(_Waiting(events))
         return receipt
 
     def erase(self, job: Callable[[sqlite3.Connection], Erased | None]) -> Erased | None:
         """Run *job*, which erases, in a transaction that is on disk when this returns. Raises as `submit`."""
-        erased: Erased | None = self._put(_Waiting(job=job))
+        erased: Erased | None = self._turnstile.wait(_Waiting(job=job))
         return erased
 
     def compact(self) -> None:
         """Write the file anew, so that it holds nothing but its rows. Raises as `submit`, StorageFull above all."""
-        self._put(_Waiting(outside=lambda: schema.compact(self._db)))
+        self._turnstile.wait(_Waiting(outside=lambda: schema.compact(self._db)))
 
     def empty(self) -> bool:
         """Fold all of the write-ahead log back; False where somebody reads old pages of it. Raises as `submit`."""
-        return bool(self._put(_Waiting(outside=lambda: self._fold_back("TRUNCATE"))))
-
-    def _put(self, waiting: _Waiting) -> Any:
-        with self._gate:
-            if self._broken is not None:
-                raise ReadOnly(self._broken)
-            if self._refusal is not None:
-                raise StorageError(self._refusal)
-            self._queue.put(waiting)
-        return waiting.receipt.result()
+        return bool(self._turnstile.wait(_Waiting(outside=lambda: self._fold_back("TRUNCATE"))))
 
     def close(self) -> None:
         """Finish what was submitted, then stop. May be called twice."""
-        with self._gate:
-            first = self._refusal is None or self._thread.is_alive()
-            self._refusal = self._refusal or "the event log is closed"
-            if first:
-                self._queue.put(None)
-        self._thread.join()
+        self._turnstile.close()
         self._db.close()
         if self._mark is not None:
             self._mark.close()
             self._mark = None
 
-    def _run(self) -> None:
-        try:
-            self._serve()
-        finally:
-            with self._gate:
-                self._refusal = self._refusal or "the writer of the event log stopped"
-            while not self._queue.empty():
-                waiting = self._queue.get()
-                if waiting is not None:
-                    waiting.receipt.set_exception(StorageError(self._refusal))
-
-    def _serve(self) -> None:
-        last = False
-        while not last:
-            group, last = self._next_group()
-            try:
-                self._take(group)
-            finally:
-                for waiting in group:
-                    # Only after a programming error: nobody may wait for a thread that is gone.
-                    if not waiting.receipt.done():
-                        waiting.receipt.set_exception(StorageError("the writer of the event log stopped"))
-            if self._pages >= CHECKPOINT_PAGES:
-                self._fold_back("PASSIVE")
-            elif self._pages and self._is_low:
-                self._fold_back("RESTART")  # keeps the file's space, to be written over
-        self._fold_back("TRUNCATE")
-
-    def _next_group(self) -> tuple[list[_Waiting], bool]:
-        group: list[_Waiting] = []
-        events = 0
-        while events < GROUP_EVENTS:
-            try:
-                waiting = self._queue.get(block=not group)
-            except queue.Empty:
-                break
-            if waiting is None:
-                return group, True
-            group.append(waiting)
-            events += len(waiting.events)
-        return group, False
+    def _turn(self, group: Sequence[_Waiting]) -> None:
+        self._take(group)
+        if self._pages >= CHECKPOINT_PAGES:
+            self._fold_back("PASSIVE")
+        elif self._pages and self._is_low:
+            self._fold_back("RESTART")  # keeps the file's space, to be written over
 
     def _take(self, group: Sequence[_Waiting]) -> None:
         if self._broken is not None:
@@ -273,8 +214,8 @@ class Writer:
             self._take(retried)
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        with self._gate:
-            self._broken = self._refusal = f"the event log takes no more writes until it is opened anew, after: {error}"
+        self._broken = f"the event log takes no more writes until it is opened anew, after: {error}"
+        self._turnstile.refuse(ReadOnly, self._broken)
         _log.critical("%s", self._broken)
 
     def _fold_back(self, how: Literal["PASSIVE", "RESTART", "TRUNCATE"]) -> bool:

@@ -34,6 +34,13 @@ class QueueMetrics:
             registry=registry,
         )
 
+        self._ended = Counter(
+            "slatewise_connections_ended",
+            "Connections ended: no whole head in time (head), answers not read (reading), or too many open (room)",
+            ["reason"],
+            registry=registry,
+        )
+
     def waits(self, name: str) -> Callable[[float], None]:
         """Return what times how long requests of a class waited for a thread, in seconds."""
         return self._wait_s.labels(name).observe
@@ -41,6 +48,10 @@ class QueueMetrics:
     def rejections(self, name: str, reason: str) -> Callable[[], None]:
         """Return what counts the refusals of a class for one reason."""
         return self._rejected.labels(name, reason).inc
+
+    def ended(self, reason: str) -> None:
+        """Count a connection that was ended for one reason."""
+        self._ended.labels(reason).inc()
 
     def state(self, name: str, waiting: int, limit: int) -> None:
         """Tell how many requests of a class wait now, and how many may be at work or waiting."""

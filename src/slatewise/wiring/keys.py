@@ -177,7 +177,7 @@ class KeyFile:
             raise ConfigError(f"{self._path} cannot be read: {error}") from error
         try:
             file = msgspec.json.decode(content, type=_File)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(f"{self._path} is damaged, and without it nobody is let in: {error}") from error
         if file.format != FORMAT:
             raise ConfigError(f"{self._path} has format {file.format}, this build reads {FORMAT}")

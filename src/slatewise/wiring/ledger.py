@@ -138,7 +138,7 @@ class Ledger:
                 continue
             try:
                 entry = msgspec.json.decode(line, type=Entry)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise StorageError(f"{self.path}, line {number}: damaged: {error}; take it from a backup") from error
             if entry != entry.summed():
                 raise StorageError(f"{self.path}, line {number}: is not as it was written; take it from a backup")

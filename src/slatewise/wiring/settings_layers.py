@@ -42,7 +42,7 @@ def from_file(path: Path | None) -> Iterator[Given]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise ConfigError(f"{path.name}: cannot be read as TOML: {problem}") from problem
     for section, table in tables.items():
         if not isinstance(table, dict):

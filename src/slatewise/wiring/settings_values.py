@@ -46,6 +46,8 @@ ABOVE_ZERO = frozenset(
         "training.learning_rate",
         "training.epochs",
         "http.max_body_bytes",
+        "http.head_s",
+        "http.connections",
         "http.queue",
         "http.queue_share",
     }
@@ -118,7 +120,7 @@ def _parse(spec: SettingSpec, text: str) -> Any:
         if kind in (int, float):
             return _fit(spec, kind(text))
         return _fit(spec, tomllib.loads(f"value = {text}")["value"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return None
 
 
