@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slatewise.training.ranker_graph import RankOne
 from slatewise.training.ranker_module import RankerModule, SmallRanker
+from slatewise.training.tower_graph import LastStep
 from slatewise.training.tower_modules import ItemTower, UserTower
 
 OPSET = 20
@@ -67,7 +68,7 @@ def export_user_tower(tower: UserTower, dim: int, path: Path) -> None:
     }
     axes = {name: {0: "batch", 1: "steps"} for name in ("item", "action", "gap", "age", "mask")}
     axes |= {name: {0: "batch", 1: "tokens"} for name in ("user_token", "user_weight")}
-    _export(tower, inputs, ["user_vector"], axes, path)
+    _export(LastStep(tower), inputs, ["user_vector"], axes, path)
 
 
 def export_item_tower(tower: ItemTower, path: Path) -> None:
