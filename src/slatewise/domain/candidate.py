@@ -33,6 +33,11 @@ class Candidates:
         """Return (kept, dropped), each in the order held before."""
         return self.take(keep.nonzero()[0]), self.take((~keep).nonzero()[0])
 
+    def cut(self, at: int) -> tuple[Candidates, Candidates]:
+        """Return the first *at* candidates and the others."""
+        first = Candidates(self.row[:at], self.score[:at], self.source[:at], self.sources)
+        return first, Candidates(self.row[at:], self.score[at:], self.source[at:], self.sources)
+
     def scored(self, score: Scores) -> Candidates:
         """Return the same candidates with other scores."""
         return Candidates(self.row, score, self.source, self.sources)

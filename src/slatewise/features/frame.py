@@ -139,21 +139,19 @@ class DenseFrame:
         if not last.size:
             return
         near, decayed = self._state.transitions.between_all(last, rows)
-        # What follows directly follows at all. Few candidates do, and of the others all is 0.
-        met_any = decayed.any(0).nonzero()[0]
-        if not met_any.size:
+        if not decayed.any():  # nor then what follows directly, which counts in both
             return
-        near, decayed, count = near.take(met_any, 1), decayed.take(met_any, 1), count.take(met_any)
         before = (self._state.popularity.counts(last) + PAIR_PRIOR)[:, None]
-        weight = LAG_WEIGHTS[: last.size]
+        share = LAG_WEIGHTS[: last.size] / before
         lags = min(NEAR_LAGS, last.size)
-        out[:lags, met_any] = np.log1p(1000.0 * near[:lags] / before[:lags])
+        told = np.zeros((5, rows.size))
+        np.multiply(near[:lags], 1000.0 / before[:lags], out=told[:lags])
         # Running sums add lag by lag whatever the number of candidates; plain ones may pair them up otherwise.
-        follows = np.add.accumulate(weight * near / before)[-1]
+        np.multiply(np.add.accumulate(near * share)[-1], 1000.0, out=told[3])
         # Cosine-like: what many follow is no news, so the candidate's own count is discounted too.
-        co_occurs = np.add.accumulate(weight * decayed / (before * np.sqrt(count + PAIR_PRIOR)))[-1]
-        out[3, met_any] = np.log1p(1000.0 * follows)
-        out[4, met_any] = np.log1p(100.0 * co_occurs)
+        np.divide(np.add.accumulate(decayed * share)[-1], np.sqrt(count + PAIR_PRIOR), out=told[4])
+        told[4] *= 100.0
+        out[:] = np.log1p(told, out=told)
 
     def _categories(self, history: History, rows: Rows, at: float, out: Frame) -> None:
         codes = self._catalogue.codes("categories")
