@@ -134,7 +134,6 @@ class RankOne(nn.Module):
     def __init__(self, ranker: RankerModule) -> None:
         super().__init__()
         dim, features = ranker.candidate.in_features, ranker.numbers.mean.numel()
-        first, _ = MLP_WIDTHS
         side = ranker.candidate.out_features
         self.sides = (side, dim)
         self.units = MLP_WIDTHS
