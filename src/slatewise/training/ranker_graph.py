@@ -93,7 +93,7 @@ class History(nn.Module):
         x = (self.item(item) + self.actions(action) + self.gaps(gap) + self.recency(age)) * mask[:, None]
         read = self.norm_in(x)
         parts = functional.silu(self.steps(read)).reshape(t, 3 * self.heads, self.per_head).transpose(0, 1)
-        v, q, k = parts.split(self.heads)
+        v, q, k = torch.split(parts, self.heads)
         logit = q @ k.transpose(1, 2) * (1.0 / math.sqrt(self.per_head)) + self.bias[:, :t, :t]
         # What is hidden counts nothing: values of 0 do what a bias that SiLU takes to 0 did.
         y = (functional.silu(logit) @ (v * mask[:, None])).transpose(0, 1).reshape(t, -1)
@@ -119,10 +119,11 @@ class Attention(nn.Module):
     def forward(self, asked: Tensor, steps: Tensor, mask: Tensor) -> Tensor:
         n, t = asked.shape[0], steps.shape[0] + 1
         read = torch.cat([self.null, self.steps(steps)]).reshape(t, 2 * self.heads, self.per_head).transpose(0, 1)
-        key, value = read.split(self.heads)
+        key, value = torch.split(read, self.heads)
         hidden = torch.cat([torch.zeros_like(mask[:1]), (mask - 1.0) * 1e9])
         weight = asked.reshape(n, self.heads, self.per_head).transpose(0, 1) @ key.transpose(1, 2) + hidden
-        return (weight.softmax(-1) @ value).transpose(0, 1).reshape(n, -1)
+        found: Tensor = (weight.softmax(-1) @ value).transpose(0, 1).reshape(n, -1)
+        return found
 
 
 class RankOne(nn.Module):
@@ -135,8 +136,8 @@ class RankOne(nn.Module):
         super().__init__()
         dim, features = ranker.candidate.in_features, ranker.numbers.mean.numel()
         side = ranker.candidate.out_features
-        self.sides = (side, dim)
-        self.units = MLP_WIDTHS
+        self.sides = [side, dim]
+        self.units = list(MLP_WIDTHS)
         self.pieces, self.history, self.attention = Pieces(ranker.numbers), History(ranker), Attention(ranker)
         self.tokens, self.asked, self.lasting = ranker.tokens, ranker.asked, ranker.lasting
         asks = ranker.attention.ask
@@ -147,14 +148,14 @@ class RankOne(nn.Module):
         )
         self.product = ranker.product
         self.gates, self.gate = ranker.gates.body, ranker.gates.out
-        crossed = ranker.cross.up[0].out_features
+        ups = [up for up in ranker.cross.up if isinstance(up, nn.Linear)]
+        crossed = ups[0].out_features
         weight = ranker.first.weight
         pieces = bins_outside(weight[:, crossed:], features, self.pieces.bins)
         self.first = linear(torch.cat([weight[:, :crossed], pieces], 1), ranker.first.bias)
         # Gates are twice a sigmoid; the twos stand in the weights behind them.
         self.second = linear(ranker.second.weight * 2.0, ranker.second.bias)
         self.down = ranker.cross.down
-        ups = ranker.cross.up
         # x * (u + b) + x is x * (u + b + 1).
         self.up = nn.ModuleList([linear(ups[0].weight, ups[0].bias + 1.0), *ups[1:]])
         slope = ranker.slope
@@ -182,9 +183,9 @@ class RankOne(nn.Module):
         gate = torch.sigmoid(self.gate(self.gates(torch.cat([user, evenly @ steps, attributes], 1))))
         wish = user + self.asked(attributes) + self.lasting(evenly @ item[0])
         numbers, pieces = self.pieces(feature)
-        side, asked = self.candidate(candidate).split(self.sides, 1)
+        side, asked = torch.split(self.candidate(candidate), self.sides, 1)
         x = torch.cat([numbers, side, self.product(wish * candidate), self.attention(asked, steps, held)], 1)
-        first, second = gate.split(self.units, 1)
+        first, second = torch.split(gate, self.units, 1)
         y = functional.gelu(self.first(torch.cat([x, pieces], 1))) * first
         y = functional.gelu(self.second(y)) * second
         crossed = x * self.up[0](self.down[0](x))

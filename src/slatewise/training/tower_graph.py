@@ -59,7 +59,7 @@ class Block(nn.Module):
 
     def _read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         b, t, d = x.shape
-        gate, rest = functional.silu(self.expand(self.norm_in(x))).split((d, 3 * d), -1)
+        gate, rest = torch.split(functional.silu(self.expand(self.norm_in(x))), [d, 3 * d], -1)
         return gate, rest.reshape(b, t, 3 * self.heads, self.per_head).transpose(1, 2)
 
     def _updated(
@@ -70,7 +70,8 @@ class Block(nn.Module):
         if time_bias is not None:
             logit = logit + time_bias
         y = (functional.silu(logit) @ v).transpose(1, 2).reshape(b, t, d)
-        return x + self.project(self.norm_out(y) * gate)
+        updated: Tensor = x + self.project(self.norm_out(y) * gate)
+        return updated
 
 
 class Times(nn.Module):
@@ -80,17 +81,13 @@ class Times(nn.Module):
         super().__init__()
         self.table = nn.Parameter(table.detach())
 
-    def buckets(self, age: Tensor) -> Tensor:
-        """Map ages ``(b, t)``, negative where unknown, to buckets ``(b, t, t)`` of step i looking at j."""
+    def forward(self, age: Tensor) -> Tensor:
+        """Map ages ``(b, t)``, negative where unknown, to biases ``(b, heads, t, t)`` of step i looking at j."""
         known = (age >= 0).to(age.dtype)
         seconds = (age[:, None] - age[:, :, None]).clamp(min=0)
         bucket = (torch.log2(seconds + 1) + (1 + ON_BORDER)).clamp(max=GAP_BUCKETS - 1)
-        return (bucket * (known[:, None] * known[:, :, None])).to(torch.int32)
-
-    def forward(self, bucket: Tensor) -> Tensor:
-        """Map buckets ``(b, i, j)`` to biases ``(b, heads, i, j)``."""
-        found = self.table.index_select(1, bucket.flatten()).reshape(-1, *bucket.shape)
-        return found.transpose(0, 1)
+        place = (bucket * (known[:, None] * known[:, :, None])).to(torch.int32)
+        return self.table.index_select(1, place.flatten()).reshape(-1, *place.shape).transpose(0, 1)
 
 
 class LastStep(nn.Module):
@@ -100,7 +97,8 @@ class LastStep(nn.Module):
         super().__init__()
         self.actions, self.gaps, self.tokens = tower.actions, tower.gaps, tower.tokens
         self.start, self.positions, self.norm = tower.start, tower.positions, tower.norm
-        self.blocks = nn.ModuleList(Block(block) for block in tower.blocks)
+        *blocks, final = (Block(block) for block in tower.blocks if isinstance(block, PointwiseAttention))
+        self.blocks, self.final = nn.ModuleList(blocks), final
         self.times = None if tower.time_bias is None else Times(tower.time_bias.table)
 
     def forward(
@@ -118,11 +116,10 @@ class LastStep(nn.Module):
         about = (self.tokens(user_token) * user_weight[..., None]).sum(1)
         x = torch.cat([self.start.expand(b, 1, d), x], 1) + self.positions[: t + 1] + about[:, None]
         last = mask.sum(1).to(torch.int64)
-        bucket = None if self.times is None else self.times.buckets(functional.pad(age, (1, 0), value=UNKNOWN_AGE))
-        *blocks, final = self.blocks
-        for block in blocks:
-            x = block(x, None if bucket is None else self.times(bucket))
-        if bucket is not None:
-            bucket = torch.gather(bucket, 1, last[:, None, None].expand(b, 1, t + 1))
-        x = final.last(x, last, None if bucket is None else self.times(bucket))[:, 0]
-        return functional.normalize(self.norm(x), dim=-1)
+        bias = lasts = None
+        if self.times is not None:
+            bias = self.times(functional.pad(age, (1, 0), value=UNKNOWN_AGE))
+            lasts = torch.gather(bias, 2, last[:, None, None, None].expand(b, bias.shape[1], 1, t + 1))
+        for block in self.blocks:
+            x = block(x, bias)
+        return functional.normalize(self.norm(self.final.last(x, last, lasts)[:, 0]), dim=-1)
