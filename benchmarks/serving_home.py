@@ -37,6 +37,8 @@ SETTINGS = {
     "training.ranker_lists": 1200,
     "training.ranker_epochs": 3,
     "training.threads": 1,
+    # Whatever the size: what is measured on a small HOME is the form of a large one.
+    "index.kind": "ivf",
     "index.recall": 0.96,
 }
 

@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from slatewise.domain.membership import marked
 from slatewise.filtering.available import AvailableFilter
 from slatewise.filtering.excluded import ExcludedFilter
 from slatewise.filtering.seen import SeenFilter
@@ -62,3 +64,10 @@ def test_where_keeps_everything_without_conditions():
 def test_where_drops_rows_that_came_after_the_mask_was_made():
     keep = WhereFilter().keep(resolved(allow=np.array([True, False])), candidates([0, 1, 2]))
     assert keep.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("rows", [[0, 2], [0, 2, 5], [-1, 0, 2], [-(2**62), 1, 2**62], []])
+def test_a_row_outside_of_a_mask_is_not_marked(rows: list[int]) -> None:
+    mask = np.array([True, False, True])
+    expected = [0 <= row < 3 and bool(mask[row]) for row in rows]
+    assert marked(np.array(rows, np.int64), mask).tolist() == expected

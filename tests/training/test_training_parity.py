@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +8,11 @@ torch = pytest.importorskip("torch", reason="training needs the extra slatewise[
 
 from slatewise.features.sequences import ages  # noqa: E402  after the skip
 from slatewise.models.ranker import OnnxRanker  # noqa: E402  after the skip
+from slatewise.models.sessions import OnnxSession  # noqa: E402
 from slatewise.models.towers import OnnxItemTower, OnnxUserTower  # noqa: E402
 from slatewise.ports.models import UNKNOWN_AGE, Bag, Sequence  # noqa: E402
 from slatewise.training.export import export_item_tower, export_ranker, export_user_tower  # noqa: E402
+from slatewise.training.quantise import LEAST_WEIGHTS, quantise  # noqa: E402
 from slatewise.training.ranker_module import RankerModule  # noqa: E402
 from slatewise.training.tower_modules import ItemTower, UserTower  # noqa: E402
 
@@ -98,16 +101,23 @@ def test_exported_item_tower_equals_torch_and_unknown_items_are_their_attributes
 
 
 @pytest.fixture(scope="module")
-def ranker(tmp_path_factory: pytest.TempPathFactory) -> tuple[RankerModule, OnnxRanker]:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[RankerModule, OnnxRanker, Path]:
     torch.manual_seed(0)
     module = RankerModule(DIM, features=6, actions=3, tokens=9, heads=2, dropout=0.1, length=12)
-    torch.nn.init.normal_(module.gates.out.weight)
+    # What begins at zero, or at one, would hide what the graph makes of it.
+    for weights in (module.gates.out.weight, module.lasting.weight, module.residual, module.block.distance_bias):
+        torch.nn.init.normal_(weights)
     rng = np.random.default_rng(0)
     module.numbers.fit(rng.standard_normal((500, 6)).astype(np.float32), rng.random(500) < 0.1)
     module.slope.copy_(torch.tensor([0.5, 2.0]))
     path = tmp_path_factory.mktemp("onnx") / "ranker.onnx"
     export_ranker(module, DIM, 6, path)
-    return module.eval(), OnnxRanker(path, ("click", "buy"))
+    return module.eval(), OnnxRanker(path, ("click", "buy")), path
+
+
+@pytest.fixture(scope="module")
+def ranker(exported: tuple[RankerModule, OnnxRanker, Path]) -> tuple[RankerModule, OnnxRanker]:
+    return exported[:2]
 
 
 @pytest.mark.parametrize(("steps", "candidates"), [(1, 1), (12, 40), (5, 3)])
@@ -129,3 +139,49 @@ def test_exported_ranker_equals_torch(ranker: tuple[RankerModule, OnnxRanker], s
         expected = module.probabilities(logits)[0].numpy()
     np.testing.assert_allclose(got["click"], expected[:, 0], atol=1e-5)
     np.testing.assert_allclose(got["buy"], expected[:, 1], atol=1e-5)
+
+
+def test_the_exported_ranker_does_not_look_at_padding(ranker: tuple[RankerModule, OnnxRanker]) -> None:
+    _, exported = ranker
+    rng = np.random.default_rng(1)
+    short = random_history(1, 4, seed=3)
+    noise = random_history(1, 5, seed=4)
+    mask = np.concatenate([short.mask, np.zeros((1, 5), np.float32)], 1)
+    columns = ("item", "action", "gap", "age")
+    padded = Sequence(
+        **{name: np.concatenate([getattr(short, name), getattr(noise, name)], 1) for name in columns}, mask=mask
+    )
+    user = rng.standard_normal((1, DIM)).astype(np.float32)
+    candidate = rng.standard_normal((7, DIM)).astype(np.float32)
+    feature = rng.standard_normal((7, 6)).astype(np.float32)
+    bag = Bag(np.array([[1]]), np.ones((1, 1), np.float32))
+    got, expected = (exported.predict(history, user, bag, candidate, feature) for history in (padded, short))
+    np.testing.assert_allclose(got["buy"], expected["buy"], atol=1e-5)
+
+
+def test_large_products_alone_are_in_8_bits(exported: tuple[RankerModule, OnnxRanker, Path], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    module, _, path = exported
+    rng = np.random.default_rng(2)
+    samples = []
+    for _ in range(8):
+        history = random_history(1, 6, seed=5)
+        samples.append(
+            {name: getattr(history, name) for name in ("item", "action", "gap", "mask")}
+            | {"user": rng.standard_normal((1, DIM)).astype(np.float32)}
+            | {"user_token": np.array([[2]]), "user_weight": np.ones((1, 1), np.float32)}
+            | {"candidate": rng.standard_normal((30, DIM)).astype(np.float32)}
+            | {"feature": rng.standard_normal((30, 6)).astype(np.float32)}
+        )
+    quantise(path, tmp_path / "small.onnx", samples)
+    held = {one.name: one for one in onnx.load(str(tmp_path / "small.onnx")).graph.initializer}
+    sizes = {name: np.prod(one.dims) for name, one in held.items() if one.data_type == onnx.TensorProto.INT8}
+    large = [w for layer in module.modules() if (w := getattr(layer, "weight", None)) is not None and w.ndim == 2]
+    wanted = sum(w.numel() >= LEAST_WEIGHTS for w in large)
+    assert wanted == sum(size >= LEAST_WEIGHTS for size in sizes.values())
+    assert not any(len(held[name].dims) > 1 and size < LEAST_WEIGHTS for name, size in sizes.items())
+    small, whole = OnnxSession(tmp_path / "small.onnx"), OnnxSession(path)
+    got, expected = small.run(**samples[0])[0], whole.run(**samples[0])[0]
+    assert 0 < np.abs(got - expected).max() < 0.02
+    alone = samples[0] | {name: samples[0][name][:1] for name in ("candidate", "feature")}
+    np.testing.assert_allclose(small.run(**alone)[0], got[:1], atol=1e-5)

@@ -181,7 +181,7 @@ class Recommender:
         limit = max(self._settings.ranking.limit, query.query.size)
         if len(kept) <= limit:
             return kept
-        kept, beyond = kept.split(np.arange(len(kept)) < limit)
+        kept, beyond = kept.cut(limit)
         dropped.append(Dropped(component="ranking/limit", candidates=beyond))
         return kept
 

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from slatewise.domain.events import ItemChange, Stored
+from slatewise.domain.history import History
+from slatewise.features.attributes import AttributeEncoder, AttributeSchema
+from slatewise.features.content import NO_TOKENS, ContentLayout
+from slatewise.features.request_bag import RequestEncoder
+from slatewise.features.state import CountedState
+from slatewise.index.exact import ExactIndex
+from slatewise.ports.models import Bag
+from slatewise.serving.live import LiveBundle, Models
+
+DIM = 2
+NOTHING = AttributeSchema(())
+
+
+class Towers:
+    dim = DIM
+
+    def encode(self, known: np.ndarray, item: Bag) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((1, DIM), 7.0, np.float32), np.ones((1, DIM), np.float32)
+
+
+@pytest.fixture
+def live() -> LiveBundle:
+    models = Models(
+        user_tower=Towers(),  # type: ignore[arg-type]
+        item_tower=Towers(),
+        ranker=None,
+        items=AttributeEncoder(NOTHING),
+        requests=RequestEncoder(NOTHING, NOTHING),
+        actions=("view", "buy"),
+        history_length=50,
+        ranker_history=50,
+        trained_items=3,
+        reads_order=True,
+    )
+    embeddings = np.arange(6, dtype=np.float32).reshape(3, DIM)
+    layout = ContentLayout.of(NOTHING)
+    tokens = np.zeros((3, 0), NO_TOKENS.dtype)
+    index = ExactIndex(DIM)
+    state = CountedState([0])
+    return LiveBundle("b", models, index, state, embeddings, embeddings.copy(), layout, tokens, ("view", "buy"))
+
+
+def history(*rows: int) -> History:
+    return History(np.array(rows), np.zeros(len(rows), np.int64), np.arange(float(len(rows))))
+
+
+def test_a_history_is_read_once_for_tower_and_ranker(live: LiveBundle) -> None:
+    past = history(0, 2)
+    assert live.sequence(past, 50) is live.sequence(past, 50)
+    assert live.sequence(past, 1).item.shape == (1, 1, DIM)
+    other = live.sequence(history(1), 50)
+    np.testing.assert_array_equal(other.item, [[[2.0, 3.0]]])
+
+
+def test_a_history_is_read_again_once_an_item_in_it_has_changed(live: LiveBundle) -> None:
+    past = history(0, 2)
+    np.testing.assert_array_equal(live.sequence(past, 50).item[0, 1], [4.0, 5.0])
+    live.follow([Stored(offset=5, event=ItemChange(at=1.0, item_id="c"), user=-1, item=2)])
+    np.testing.assert_array_equal(live.sequence(past, 50).item[0, 1], [7.0, 7.0])
