@@ -22,6 +22,7 @@ from slatewise.training.ranker_module import AFFINITY, Calibrated, RankerModule,
 from slatewise.training.ranker_slates import (
     RankerData,
     sampled_columns,
+    shuffled_batches,
     slate_ndcg,
     slate_ndcgs,
 )
@@ -113,16 +114,14 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
     mean = AveragedModel(model, multi_avg_fn=decay)
     averaged = cast("RankerModule | SmallRanker", mean.module)
     for epoch in range(settings.ranker_epochs):
-        rng.shuffle(train)
         model.train()
-        for step in range(batches):
+        for step, at in enumerate(shuffled_batches(slates, train, BATCH, rng)):
             spent = (given.clock.elapsed_ms() - start) / budget_ms
             done = max((epoch + step / batches) / settings.ranker_epochs, spent)
             if done >= 1.0:
                 break
             for group in optimiser.param_groups:
                 group["lr"] = group["times"] * peak * min(1.0, (epoch * batches + step + 1) / 50) * max(0.05, 1 - done)
-            at = train[step * BATCH : (step + 1) * BATCH]
             columns = sampled_columns(slates, at, rng)
             loss = loss_of(logits_of(model, given.data.inputs(at, columns)), slates, at, columns)
             optimiser.zero_grad(set_to_none=True)
