@@ -101,7 +101,9 @@ def test_exported_item_tower_equals_torch_and_unknown_items_are_their_attributes
 def ranker(tmp_path_factory: pytest.TempPathFactory) -> tuple[RankerModule, OnnxRanker]:
     torch.manual_seed(0)
     module = RankerModule(DIM, features=6, actions=3, tokens=9, heads=2, dropout=0.1, length=12)
-    torch.nn.init.normal_(module.gates.out.weight)
+    # What begins at zero, or at one, would hide what the graph makes of it.
+    for weights in (module.gates.out.weight, module.lasting.weight, module.residual, module.block.distance_bias):
+        torch.nn.init.normal_(weights)
     rng = np.random.default_rng(0)
     module.numbers.fit(rng.standard_normal((500, 6)).astype(np.float32), rng.random(500) < 0.1)
     module.slope.copy_(torch.tensor([0.5, 2.0]))
@@ -129,3 +131,21 @@ def test_exported_ranker_equals_torch(ranker: tuple[RankerModule, OnnxRanker], s
         expected = module.probabilities(logits)[0].numpy()
     np.testing.assert_allclose(got["click"], expected[:, 0], atol=1e-5)
     np.testing.assert_allclose(got["buy"], expected[:, 1], atol=1e-5)
+
+
+def test_the_exported_ranker_does_not_look_at_padding(ranker: tuple[RankerModule, OnnxRanker]) -> None:
+    _, exported = ranker
+    rng = np.random.default_rng(1)
+    short = random_history(1, 4, seed=3)
+    noise = random_history(1, 5, seed=4)
+    mask = np.concatenate([short.mask, np.zeros((1, 5), np.float32)], 1)
+    columns = ("item", "action", "gap", "age")
+    padded = Sequence(
+        **{name: np.concatenate([getattr(short, name), getattr(noise, name)], 1) for name in columns}, mask=mask
+    )
+    user = rng.standard_normal((1, DIM)).astype(np.float32)
+    candidate = rng.standard_normal((7, DIM)).astype(np.float32)
+    feature = rng.standard_normal((7, 6)).astype(np.float32)
+    bag = Bag(np.array([[1]]), np.ones((1, 1), np.float32))
+    got, expected = (exported.predict(history, user, bag, candidate, feature) for history in (padded, short))
+    np.testing.assert_allclose(got["buy"], expected["buy"], atol=1e-5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,15 +27,15 @@ class Candidates:
 
     def take(self, at: Positions) -> Candidates:
         """Return the candidates at these positions, in this order."""
-        return Candidates(self.row[at], self.score[at], self.source[at], self.sources)
+        return Candidates(self.row.take(at), self.score.take(at), self.source.take(at), self.sources)
 
     def split(self, keep: Mask) -> tuple[Candidates, Candidates]:
         """Return (kept, dropped), each in the order held before."""
-        return self.take(np.flatnonzero(keep)), self.take(np.flatnonzero(~keep))
+        return self.take(keep.nonzero()[0]), self.take((~keep).nonzero()[0])
 
     def scored(self, score: Scores) -> Candidates:
         """Return the same candidates with other scores."""
-        return replace(self, score=score)
+        return Candidates(self.row, score, self.source, self.sources)
 
     @staticmethod
     def of(source: str, row: Rows, score: Scores) -> Candidates:

@@ -10,8 +10,9 @@ def best_first(score: Scores) -> Positions:
 
     Whatever is not finite goes last, infinities too: a broken score may not win a place. Ties keep their order.
     """
-    sortable = np.where(np.isfinite(score), -score, np.inf)
-    return np.argsort(sortable, kind="stable")
+    finite = np.isfinite(score)
+    sortable = -score if finite.all() else np.where(finite, -score, np.inf)
+    return sortable.argsort(kind="stable")
 
 
 def top(score: Scores, k: int) -> Positions:

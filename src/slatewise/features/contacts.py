@@ -25,8 +25,8 @@ def contacts(history: History, rows: Rows, at: float, actions: Rows) -> Frame:
     np.log1p(times[1:].astype(np.float32), out=out[len(NAMES) :])
     known = (latest >= 0).nonzero()[0]
     if known.size:
-        step = latest[known]
-        then = history.at[step]
+        step = latest.take(known)
+        then = history.at.take(step)
         out[1, known] = log_seconds(at - then)
         out[2, known] = np.log1p(len(history) - 1 - step)
         out[3, known] = log_seconds(history.at[-1] - then)

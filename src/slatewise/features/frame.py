@@ -106,14 +106,14 @@ class DenseFrame:
             count = self._state.popularity.counts(rows).astype(np.float64)
             frame[5] = np.log1p(count)
             frame[6:9] = np.log((self._state.popularity.trends(rows, at) + 1.0) / (count + 1.0))
-            frame[9:14] = self._transitions(history, rows, count)
+            self._transitions(history, rows, count, frame[9:14])
             frame[14] = log_seconds(np.minimum(at - self._catalogue.created_at[rows], OLD_S))
             frame[15] = np.log1p(len(history))
             frame[16] = log_seconds(at - history.at[-1:])[0] if len(history) else np.nan
             turn = 2.0 * math.pi * (at % DAY_S) / DAY_S
             # The place in the day, UTC, as a point on a circle: mornings and nights differ.
             frame[17], frame[18] = math.sin(turn), math.cos(turn)
-            frame[19:21] = self._categories(history, rows, at)
+            self._categories(history, rows, at, frame[19:21])
             own = len(NAMES) + self._actions.size
             frame[21:own] = contacts(history, rows, at, self._actions)
             frame[own:] = self._content.read(history, rows)
@@ -121,43 +121,50 @@ class DenseFrame:
 
     def _affinities(self, query: Resolved, history: History, rows: Rows, out: Frame) -> None:
         vectors = self._vectors(rows)
+        recent = self._vectors(history.row[-RECENT:])
+        # One product for all that are compared with: each number is of its own two rows whatever stands beside them.
+        dots = _dots(vectors, recent if query.vector is None else np.concatenate([recent, query.vector]))
         if query.vector is not None:
-            out[0] = _dots(vectors, query.vector)[:, 0]
+            out[0] = dots[:, -1]
         if self._relation is not None:
             out[1] = self._relation.at(history.row, rows) * np.float32(self._weight)
             out[0] += np.nan_to_num(out[1])
         if len(history):
-            similar = _dots(vectors, self._vectors(history.row[-RECENT:]))
+            similar = dots[:, : len(recent)]
             out[2], out[3], out[4] = similar[:, -1], similar.max(1), similar.mean(1)
 
-    def _transitions(self, history: History, rows: Rows, count: npt.NDArray[np.float64]) -> Frame:
-        out = np.zeros((5, rows.size), np.float32)
+    def _transitions(self, history: History, rows: Rows, count: npt.NDArray[np.float64], out: Frame) -> None:
+        out[:] = 0.0
         last = history.row[-RECENT:][::-1].copy()
         if not last.size:
-            return out
+            return
         near, decayed = self._state.transitions.between_all(last, rows)
+        # What follows directly follows at all. Few candidates do, and of the others all is 0.
+        met_any = decayed.any(0).nonzero()[0]
+        if not met_any.size:
+            return
+        near, decayed, count = near.take(met_any, 1), decayed.take(met_any, 1), count.take(met_any)
         before = (self._state.popularity.counts(last) + PAIR_PRIOR)[:, None]
         weight = LAG_WEIGHTS[: last.size]
         lags = min(NEAR_LAGS, last.size)
-        out[:lags] = np.log1p(1000.0 * near[:lags] / before[:lags])
+        out[:lags, met_any] = np.log1p(1000.0 * near[:lags] / before[:lags])
         # Running sums add lag by lag whatever the number of candidates; plain ones may pair them up otherwise.
         follows = np.add.accumulate(weight * near / before)[-1]
         # Cosine-like: what many follow is no news, so the candidate's own count is discounted too.
         co_occurs = np.add.accumulate(weight * decayed / (before * np.sqrt(count + PAIR_PRIOR)))[-1]
-        out[3] = np.log1p(1000.0 * follows)
-        out[4] = np.log1p(100.0 * co_occurs)
-        return out
+        out[3, met_any] = np.log1p(1000.0 * follows)
+        out[4, met_any] = np.log1p(100.0 * co_occurs)
 
-    def _categories(self, history: History, rows: Rows, at: float) -> Frame:
+    def _categories(self, history: History, rows: Rows, at: float, out: Frame) -> None:
         codes = self._catalogue.codes("categories")
-        recent, wanted = history.last(LONG), codes[rows]
-        times, latest = met(codes[recent.row], recent, wanted, NO_ACTIONS)
-        out = np.full((2, rows.size), np.nan, np.float32)
+        recent, wanted = history.last(LONG), codes.take(rows)
+        times, latest = met(codes.take(recent.row), recent, wanted, NO_ACTIONS)
         out[0] = np.expm1(np.log1p(times[0]).astype(np.float32)) / max(len(recent), 1)
         known = (latest >= 0).nonzero()[0]
-        out[1, known] = log_seconds(at - recent.at[latest[known]])
-        out[:, wanted < 0] = np.nan
-        return out
+        out[1, known] = log_seconds(at - recent.at.take(latest.take(known)))
+        nowhere = wanted < 0
+        if nowhere.any():
+            out[:, nowhere] = np.nan
 
 
 def _dots(vectors: Vectors, others: Vectors) -> Vectors:

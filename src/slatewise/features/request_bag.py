@@ -22,6 +22,9 @@ class RequestEncoder:
         self._contexts = AttributeEncoder(contexts)
         # Both vocabularies begin with the padding token 0, which stays one.
         self._behind = users.tokens - 1
+        # What is asked for most where users are known by what they do alone.
+        self._nobody = self._users.encode([{}])
+        self._nowhere = self._both(self._nobody, [{}])
 
     @property
     def tokens(self) -> int:
@@ -30,12 +33,18 @@ class RequestEncoder:
 
     def users(self, attributes: Sequence[Attributes], contexts: Sequence[Attributes]) -> Bag:
         """Return what the user tower reads: stored attributes, outranked by what the context says of the same name."""
+        if len(attributes) == 1 and not attributes[0] and not contexts[0]:
+            return self._nobody
         pairs = zip(attributes, contexts, strict=True)
         return self._users.encode([{**held, **context} if context else held for held, context in pairs])
 
     def bags(self, attributes: Sequence[Attributes], contexts: Sequence[Attributes]) -> Bag:
         """Return what the ranker reads: the tokens of `users`, then the context's own, shifted behind all of users'."""
-        who = self.users(attributes, contexts)
+        if len(attributes) == 1 and not attributes[0] and not contexts[0]:
+            return self._nowhere
+        return self._both(self.users(attributes, contexts), contexts)
+
+    def _both(self, who: Bag, contexts: Sequence[Attributes]) -> Bag:
         if self._contexts.schema.tokens == 1:
             return who
         where = self._contexts.encode(contexts)

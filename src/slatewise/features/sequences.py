@@ -18,8 +18,14 @@ def gap_buckets(at: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     bucket = np.zeros(at.shape, np.int64)
     gap = at[..., 1:] - at[..., :-1]
     known = np.isfinite(gap)
-    seconds = np.where(known, np.maximum(gap, 0.0), 0.0)
-    bucket[..., 1:] = np.minimum(np.floor(np.log2(seconds + 1.0)) + 1.0, GAP_BUCKETS - 1) * known
+    seconds = np.maximum(gap, 0.0)
+    if not known.all():
+        seconds = np.where(known, seconds, 0.0)
+    seconds += 1.0
+    np.log2(seconds, out=seconds)
+    np.floor(seconds, out=seconds)
+    seconds += 1.0
+    bucket[..., 1:] = np.minimum(seconds, GAP_BUCKETS - 1) * known
     return bucket
 
 

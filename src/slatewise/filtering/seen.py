@@ -18,7 +18,7 @@ class SeenFilter:
     def keep(self, query: Resolved, candidates: Candidates) -> Mask:
         dropped = among(candidates.row, query.blocked)
         # `blocked` is sorted and mostly misses, so the costlier look into the unsorted `seen` is rarely needed.
-        hit = np.flatnonzero(dropped)
-        if hit.size:
+        if dropped.any():
+            hit = dropped.nonzero()[0]
             dropped[hit] = np.isin(candidates.row[hit], query.user.seen)
         return ~dropped

@@ -61,6 +61,13 @@ class _Arrays:
     tokens: Tokens
 
 
+class _Read(threading.local):
+    """The history that this thread read last, and under which count of writes."""
+
+    key: tuple[History, int, int] | None = None
+    sequence: HistorySequence
+
+
 class LiveBundle:
     """Item vectors, index and counters of one bundle; events change them at once. One writer, many readers."""
 
@@ -90,6 +97,8 @@ class LiveBundle:
         # Actions declared after training have no embedding of their own; they read as the first one.
         self._action = np.array([max(0, _find(models.actions, name)) for name in action_names], np.int64)
         self._write = threading.Lock()
+        self._writes = 0
+        self._read = _Read()
 
     def follow(self, events: Sequence[Stored]) -> None:
         """Fold accepted events, in log order: counters by all interactions at once, items one by one."""
@@ -129,6 +138,7 @@ class LiveBundle:
         self._grow(row + 1)
         held = self._arrays
         held.embeddings[row], held.vectors[row], held.tokens[row] = embedding[0], vector[0], self._layout.pack(bag)[0]
+        self._writes += 1
         if np.any(vector[0]):
             self.index.upsert(np.array([row], np.int64), vector)
 
@@ -162,9 +172,16 @@ class LiveBundle:
 
     def sequence(self, history: History, limit: int) -> HistorySequence:
         """Return the newest interactions as the models read them."""
+        # A request asks twice, for the tower and for the ranker. The count is read before the embeddings are: they may
+        # be newer than it says, never older.
+        key, read = (history, limit, self._writes), self._read
+        if read.key is not None and read.key[0] is history and read.key[1:] == key[1:]:
+            return read.sequence
         recent = history.last(limit)
-        mapped = History(recent.row, self._action[recent.action], recent.at)
-        return as_sequence(mapped, limit, _lookup(self._arrays.embeddings, recent.row))
+        mapped = History(recent.row, self._action.take(recent.action), recent.at)
+        sequence = as_sequence(mapped, limit, _lookup(self._arrays.embeddings, recent.row))
+        read.key, read.sequence = key, sequence
+        return sequence
 
 
 def _tokens_of(bundle: weakref.ref[LiveBundle]) -> Callable[[Rows], Tokens]:

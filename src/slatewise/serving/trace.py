@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from slatewise.domain.errors import SlatewiseError
 from slatewise.domain.slate import RUNGS, Rung
@@ -24,14 +23,9 @@ class Trace:
         self._degraded: list[str] = []
         self.rung: Rung = "full"
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the time spent inside to this stage."""
-        start = self._clock.elapsed_ms()
-        try:
-            yield
-        finally:
-            self._timing[stage] = self._timing.get(stage, 0.0) + self._clock.elapsed_ms() - start
+    def timed(self, stage: str) -> _Timed:
+        """Return a context that adds the time spent inside to this stage."""
+        return _Timed(self._clock, self._timing, stage)
 
     def of(self, stage: str) -> float:
         """Return the milliseconds that the stage took so far."""
@@ -82,3 +76,20 @@ class Trace:
     def timing_ms(self) -> dict[str, float]:
         """Return milliseconds by stage, and in ``total``."""
         return {**self._timing, "total": self._clock.elapsed_ms() - self._start}
+
+
+class _Timed:
+    # A class: entering a generator costs three times as much, a dozen times in every request.
+    __slots__ = ("_clock", "_stage", "_start", "_timing")
+
+    def __init__(self, clock: Clock, timing: dict[str, float], stage: str) -> None:
+        self._clock, self._timing, self._stage = clock, timing, stage
+
+    def __enter__(self) -> None:
+        self._start = self._clock.elapsed_ms()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        spent_ms = self._clock.elapsed_ms() - self._start
+        self._timing[self._stage] = self._timing.get(self._stage, 0.0) + spent_ms

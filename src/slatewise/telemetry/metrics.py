@@ -35,7 +35,9 @@ class Metrics:
         self._stage_s = Histogram(
             "slatewise_stage_seconds", "Time a stage took for one slate", ["stage"], buckets=_STAGE_S, registry=own
         )
-        self._slates = Counter("slatewise_slates_served", "Slates served", ["cached"], registry=own)
+        slates = Counter("slatewise_slates_served", "Slates served", ["cached"], registry=own)
+        # Found by label once: each slate counts.
+        self._kept, self._fresh = slates.labels("true"), slates.labels("false")
         self._hits = Counter("slatewise_cache_hits", "Slates served from the result cache", registry=own)
         self._misses = Counter("slatewise_cache_misses", "Slates that had to be computed", registry=own)
         self._pages = Counter("slatewise_pages", "Pages after the first, composed from a cursor", registry=own)
@@ -46,7 +48,6 @@ class Metrics:
             registry=own,
         )
         rungs = Counter("slatewise_rungs", "Slates by the rung of the ladder they were made on", ["rung"], registry=own)
-        # Found by label once: each slate counts.
         self._rungs = {rung: rungs.labels(rung) for rung in RUNGS}
         self.cache = CacheMetrics(own)
         self._accepted = Counter("slatewise_events_accepted", "Events stored", registry=own)
@@ -70,6 +71,7 @@ class Metrics:
         self.queues = QueueMetrics(own)
         self._counted: dict[tuple[str, str, int], Counter] = {}
         self._timed: dict[str, Histogram] = {}
+        self._stages: dict[str, Histogram] = {}
         self._shown = Counter("slatewise_impressions", "Impressions appended to the event log", registry=own)
         self._workers = Gauge("slatewise_workers", "Processes that serve", registry=own)
         self._workers.set(1)
@@ -97,14 +99,17 @@ class Metrics:
 
     def served(self, query: Query, slate: Slate) -> None:
         """Count one slate, its stage timings and what it went without."""
-        self._slates.labels("true" if slate.cached else "false").inc()
+        (self._kept if slate.cached else self._fresh).inc()
         if slate.page:
             self._pages.inc()
         else:
             # A slate under older versions is no hit: it was shown for want of a better one.
             (self._hits if slate.cached and slate.rung != "cached" else self._misses).inc()
         for stage, ms in slate.timing_ms.items():
-            self._stage_s.labels(stage).observe(ms / 1000.0)
+            timed = self._stages.get(stage)
+            if timed is None:
+                timed = self._stages[stage] = self._stage_s.labels(stage)
+            timed.observe(ms / 1000.0)
         self._rungs[slate.rung].inc()
         for component, reason in {_labels(entry) for entry in slate.degraded}:
             self._degraded.labels(component, reason).inc()

@@ -9,33 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from slatewise.training.ranker_graph import RankOne
 from slatewise.training.ranker_module import RankerModule, SmallRanker
+from slatewise.training.tower_graph import LastStep
 from slatewise.training.tower_modules import ItemTower, UserTower
 
-OPSET = 18
-
-
-class _RankOne(nn.Module):
-    """One query, many candidates: the batch axis of training becomes a constant 1."""
-
-    def __init__(self, ranker: RankerModule) -> None:
-        super().__init__()
-        self.ranker = ranker
-
-    def forward(
-        self,
-        item: Tensor,
-        action: Tensor,
-        gap: Tensor,
-        mask: Tensor,
-        user: Tensor,
-        user_token: Tensor,
-        user_weight: Tensor,
-        candidate: Tensor,
-        feature: Tensor,
-    ) -> Tensor:
-        logits = self.ranker(item, action, gap, mask, user, user_token, user_weight, candidate[None], feature[None])
-        return self.ranker.probabilities(logits)[0]
+OPSET = 20
 
 
 class _SmallRankOne(nn.Module):
@@ -89,7 +68,7 @@ def export_user_tower(tower: UserTower, dim: int, path: Path) -> None:
     }
     axes = {name: {0: "batch", 1: "steps"} for name in ("item", "action", "gap", "age", "mask")}
     axes |= {name: {0: "batch", 1: "tokens"} for name in ("user_token", "user_weight")}
-    _export(tower, inputs, ["user_vector"], axes, path)
+    _export(LastStep(tower), inputs, ["user_vector"], axes, path)
 
 
 def export_item_tower(tower: ItemTower, path: Path) -> None:
@@ -119,4 +98,4 @@ def export_ranker(ranker: RankerModule | SmallRanker, dim: int, features: int, p
     axes |= {name: {1: "steps"} for name in ("item", "action", "gap", "mask")}
     axes |= {name: {1: "tokens"} for name in ("user_token", "user_weight")}
     axes |= {"candidate": {0: "candidates"}}
-    _export(_RankOne(ranker), inputs | feature, ["probability"], axes, path)
+    _export(RankOne(ranker), inputs | feature, ["probability"], axes, path)
