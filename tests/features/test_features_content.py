@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 
@@ -32,6 +33,7 @@ def test_every_comparable_field_has_its_two_columns() -> None:
         "brand": "categorical",
         "categories": "categorical",
         "price": "numeric",
+        "price_within_category": "numeric",
         "title": "text",
     }
     assert LAYOUT.names[:2] == ("share_brand", "lately_brand")
@@ -92,3 +94,32 @@ def test_a_shop_without_attributes_has_no_columns() -> None:
     assert layout.width == 0
     tokens = layout.pack(AttributeEncoder(fit_schema([{}])).encode([{}, {}]))
     assert Content(layout, lambda rows: tokens[rows]).read(past(0, 1), np.array([0, 1])).shape == (0, 2)
+
+
+def test_a_price_is_also_compared_within_its_narrowest_category() -> None:
+    cheap = [{"categories": ("socks", "clothes"), "price": 1.0 + n} for n in range(8)]
+    dear = [{"categories": ("coats", "clothes"), "price": 101.0 + n} for n in range(12)]
+    lonely = [{"categories": ("hats",), "price": 50.0}, {"price": 3.0}]
+    items = [*cheap, *dear, *lonely]
+    layout = ContentLayout.of(fit_schema(items))
+    tokens = layout.pack(AttributeEncoder(fit_schema(items)).encode(items))
+    columns = Content(layout, lambda rows: tokens[rows]).read(past(7), np.arange(len(items)))
+    level, distance = (
+        dict(zip(layout.names, columns, strict=True))["level_price_within_category"],
+        columns[layout.names.index("distance_price_within_category")],
+    )
+    assert (np.diff(level[:8]) >= 0).all()
+    assert (np.diff(level[8:20]) >= 0).all()
+    assert level[7] > level[8], "the dearest sock is dearer for a sock than the cheapest coat for a coat"
+    assert level[:8].mean() == pytest.approx(level[8:20].mean(), abs=0.1)
+    assert distance[7] == pytest.approx(0.0)
+    assert distance[0] < 0.0
+    assert np.isnan(level[20:]).all(), "of a category with one item, or of none, nothing is usual"
+
+
+def test_a_schema_of_before_has_no_such_column() -> None:
+    old = msgspec.structs.replace(SCHEMA, fields=tuple(msgspec.structs.replace(f, usual=None) for f in SCHEMA.fields))
+    assert set(LAYOUT.names) - set(ContentLayout.of(old).names) == {
+        "level_price_within_category",
+        "distance_price_within_category",
+    }

@@ -23,11 +23,18 @@ NAMES = names_for(("view", "buy"), LAYOUT.names)
 VECTORS = np.eye(6, dtype=np.float32)
 
 
-def frame_of(state: CountedState, vectors: np.ndarray = VECTORS) -> DenseFrame:
+def frame_of(state: CountedState, vectors: np.ndarray = VECTORS, wanted: tuple[str, ...] = ()) -> DenseFrame:
     codes = np.array([0, 0, 1, 1, -1, 2])
     created = np.array([NOW - DAY, np.nan, NOW, NOW, NOW, NOW])
     catalogue = SimpleNamespace(codes=lambda name: codes, created_at=created)
-    return DenseFrame(state, catalogue, lambda rows: vectors[rows], {"view": 0, "buy": 1}, CONTENT)  # type: ignore[arg-type]
+    return DenseFrame(
+        state,
+        catalogue,  # type: ignore[arg-type]
+        lambda rows: vectors[rows],
+        {"view": 0, "buy": 1},
+        CONTENT,
+        wanted=wanted,
+    )
 
 
 def query(history: History, vector: np.ndarray | None = None) -> Resolved:
@@ -159,3 +166,38 @@ def test_gap_buckets_grow_with_the_gap_and_know_what_is_unknown() -> None:
     at = np.array([NOW, NOW, NOW + 1, NOW + 3601, np.nan, NOW, NOW - 5, NOW + 1e12])
     buckets = gap_buckets(at).tolist()
     assert buckets == [0, 1, 2, 12, 0, 0, 1, GAP_BUCKETS - 1]
+
+
+def test_the_lasting_taste_wanders_and_a_visit_ends() -> None:
+    minute = 60.0
+    at = np.array([NOW - 6 * DAY, NOW - 60 * minute, NOW - 20 * minute, NOW - minute])
+    history = History(np.array([0, 1, 2, 3]), np.zeros(4, np.int64), at)
+    frame = frame_of(folded([])).read(query(history), candidates(0, 1, 2, 3))
+    lasting, visit = (frame[:, NAMES.index(f"affinity_to_{name}")] for name in ("lasting", "visit"))
+    assert lasting[0] == pytest.approx(0.5 * lasting[3], rel=1e-2), "six days ago counts half"
+    assert lasting[1] == pytest.approx(lasting[3], rel=1e-2)
+    assert lasting.sum() == pytest.approx(3.5 / 6.5, rel=1e-2), "three interactions' worth of doubt"
+    assert visit == pytest.approx([0.0, 0.0, 0.6 / 1.6, 1.0 / 1.6])
+    assert value("visit_length", frame) == 2
+    later = frame_of(folded([])).read(query(History(history.row, history.action, at - 30 * minute)), candidates(3))
+    assert value("visit_length", later) == 0
+    assert np.isnan(value("affinity_to_visit", later))
+
+
+def test_steps_without_a_time_are_of_no_visit() -> None:
+    history = History(np.array([0, 1]), np.zeros(2, np.int64), np.array([np.nan, np.nan]))
+    frame = frame_of(folded([])).read(query(history), candidates(0, 2))
+    assert frame[:, NAMES.index("affinity_to_lasting")] == pytest.approx([1 / 5, 0.0])
+    assert value("visit_length", frame) == 0
+
+
+def test_a_ranker_of_before_reads_the_columns_it_learned_from() -> None:
+    before = tuple(name for name in NAMES if name not in ("affinity_to_visit", "visit_length"))
+    history = History(np.array([1, 2]), np.zeros(2, np.int64), np.array([NOW - 2 * DAY, NOW - DAY]))
+    state = folded([1, 2, 3])
+    asked = query(history, VECTORS[3:4])
+    today, frame = frame_of(state), frame_of(state, wanted=before)
+    assert frame.names == before
+    every = today.read(asked, candidates(3, 2))
+    kept = every[:, [NAMES.index(name) for name in before]]
+    np.testing.assert_array_equal(frame.read(asked, candidates(3, 2)), kept)

@@ -20,6 +20,7 @@ from slatewise.training.ranker_slates import (  # noqa: E402
     RankerData,
     judging,
     sampled_columns,
+    shuffled_batches,
     slate_ndcg,
 )
 from slatewise.training.ranker_training import Judged, RankerFit, fit_small_ranker, is_clearly_worse  # noqa: E402
@@ -145,6 +146,20 @@ def test_one_update_sees_all_that_was_wanted() -> None:
     columns = sampled_columns(given, np.arange(5), rng)
     assert columns.shape == (5, 64)
     assert np.take_along_axis(label, columns[..., None], 1).any((1, 2)).all()
+
+
+def test_a_pass_sees_every_slate_once_and_short_ones_apart_from_long_ones() -> None:
+    rng = np.random.default_rng(0)
+    given = slates_of(rng.standard_normal((40, 100, 2)).astype(np.float32), np.zeros((40, 100, 1), bool))
+    given.candidate[::2, 10:] = -1
+    train = np.arange(1, 40)
+    batches = shuffled_batches(given, train, 4, rng)
+    assert sorted(np.concatenate(batches).tolist()) == train.tolist()
+    widths = [sampled_columns(given, at, rng).shape[1] for at in batches]
+    assert widths.count(10) == 4, "19 short slates: four batches of their own, one with both"
+    assert widths.count(64) == len(batches) - 4
+    again = shuffled_batches(given, train, 4, rng)
+    assert [at.tolist() for at in again] != [at.tolist() for at in batches]
 
 
 def test_padding_is_no_candidate() -> None:

@@ -190,7 +190,7 @@ class TrainingSettings:
     minutes: float = setting(20.0, "time for the towers at most; the learning rate decays to the end of it")
     ranker_minutes: float = setting(6.0, "time for the ranker at most")
     ranker_lists: int = setting(20_000, "training slates for the ranker at most")
-    ranker_epochs: int = setting(8, "passes over the slates at most")
+    ranker_epochs: int = setting(8, "passes over the slates at most; fewer where slates are many")
     position_bias: Literal["corrected", "ignored"] = setting(
         "corrected", "corrected: learn beside the ranker what a place in a shown slate does to it, and serve without"
     )

@@ -32,8 +32,25 @@ VECTOR_TOKENS = 128
 _WORD = re.compile(r"\w+")
 
 
+CATEGORIES = "categories"
+"""The name under which `describe` puts an item's categories."""
+FEWEST_PEERS = 5
+"""Items that say what is usual in a category, at least."""
+
+
+class Usual(msgspec.Struct, frozen=True):
+    """What numbers are usual in each category, in the order of the categories' values: the mean place among the bins,
+    and of how many items (0: too few to say)."""
+
+    level: tuple[float, ...]
+    items: tuple[int, ...]
+
+
 class Field(msgspec.Struct, frozen=True):
-    """How one attribute becomes tokens ``first .. first + size - 1``: for vectors, one per component."""
+    """How one attribute becomes tokens ``first .. first + size - 1``: for vectors, one per component.
+
+    Numbers also know what is *usual* in each category, where items have categories.
+    """
 
     name: str
     kind: Literal["categorical", "numeric", "text", "vector"]
@@ -42,6 +59,7 @@ class Field(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
     projection: Projection | None = None
+    usual: Usual | None = None
 
 
 class AttributeSchema(msgspec.Struct, frozen=True):
@@ -63,7 +81,7 @@ def describe(item: ItemChange | None) -> Mapping[str, AttributeValue]:
     if item.title:
         described["title"] = item.title
     if item.categories:
-        described["categories"] = item.categories
+        described[CATEGORIES] = item.categories
     return described
 
 
@@ -87,7 +105,27 @@ def fit_schema(entities: Sequence[Mapping[str, AttributeValue]]) -> AttributeSch
         if field is not None:
             fields.append(field)
             first += field.size
-    return AttributeSchema(tuple(fields))
+    known = next((f for f in fields if f.name == CATEGORIES and f.kind == "categorical"), None)
+    if known is None:
+        return AttributeSchema(tuple(fields))
+    return AttributeSchema(
+        tuple(
+            msgspec.structs.replace(f, usual=_usual(f, known, entities)) if f.kind == "numeric" else f for f in fields
+        )
+    )
+
+
+def _usual(field: Field, categories: Field, entities: Sequence[Mapping[str, AttributeValue]]) -> Usual:
+    code = {value: place for place, value in enumerate(categories.values)}
+    total, items = np.zeros(len(code)), np.zeros(len(code), np.int64)
+    for entity in entities:
+        level = _field_tokens(field, {}, entity[field.name]) if field.name in entity else []
+        if level and CATEGORIES in entity:
+            at = [code[value] for value in dict.fromkeys(_values(entity[CATEGORIES])) if value in code]
+            total[at] += level[0] - field.first
+            items[at] += 1
+    items[items < FEWEST_PEERS] = 0
+    return Usual(tuple(np.where(items > 0, total / np.maximum(items, 1), 0.0).tolist()), tuple(items.tolist()))
 
 
 def _holds_vectors(column: list[AttributeValue]) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from slatewise.domain.history import History
 from slatewise.domain.ids import Frame, Rows
-from slatewise.features.attributes import AttributeSchema, Field
+from slatewise.features.attributes import CATEGORIES, AttributeSchema, Field, Usual
 from slatewise.features.counting import counting
 from slatewise.ports.models import Bag
 
@@ -28,24 +28,44 @@ LATELY = 0.7
 NO_TOKENS: Tokens = np.zeros((0, 0), np.int32)
 
 
+WITHIN = "_within_category"
+"""Ends the name of a number's place among its category's."""
+STEPS = 16
+"""Tokens per bin of a number's place among its category's: categories' means lie between bins."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContentLayout:
-    """Where the tokens of which field lie in `Tokens`, and which columns are made of them. Made from a schema alone."""
+    """Where the tokens of which field lie in `Tokens`, and which columns are made of them. Made from a schema alone.
+
+    Beside each number stands its place among those of its category: dear for a shirt is cheap for a coat.
+    """
 
     fields: tuple[Field, ...]
     starts: tuple[int, ...]
     width: int
     tokens: int
     """The size of the vocabulary, padding included."""
+    within: tuple[tuple[Field, Field], ...] = ()
+    """Numbers, and beside each the field of its place among its category's."""
+    categories: Field | None = None
 
     @staticmethod
     def of(schema: AttributeSchema) -> ContentLayout:
         """Choose the first `MOST_FIELDS` fields with values to compare: what has few values each comes first."""
         order = list(SLOTS)
         known = [field for field in schema.fields if field.kind in SLOTS]
-        kept = tuple(sorted(known, key=lambda field: (order.index(field.kind), field.name))[:MOST_FIELDS])
-        ends = np.cumsum([0, *(SLOTS[field.kind] for field in kept)]).tolist()
-        return ContentLayout(kept, tuple(ends[:-1]), ends[-1], schema.tokens)
+        kept = sorted(known, key=lambda field: (order.index(field.kind), field.name))[:MOST_FIELDS]
+        taken, first = {field.name for field in schema.fields}, schema.tokens
+        within = []
+        for field in kept:
+            if field.usual is not None and field.name + WITHIN not in taken:
+                within.append((field, Field(field.name + WITHIN, "numeric", first, 2 * STEPS * field.size + 1)))
+                first += within[-1][1].size
+        fields = (*kept, *(place for _, place in within))
+        ends = np.cumsum([0, *(SLOTS[field.kind] for field in fields)]).tolist()
+        categories = next((field for field in schema.fields if field.name == CATEGORIES), None)
+        return ContentLayout(fields, tuple(ends[:-1]), ends[-1], first, tuple(within), categories)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,10 +77,14 @@ class ContentLayout:
         """Return the bag's tokens in their fields' places ``(n, width)``; what does not fit is left out."""
         packed = np.zeros((len(bag.token), self.width), np.int32)
         for field, start in zip(self.fields, self.starts, strict=True):
-            held = (bag.token >= field.first) & (bag.token < field.first + field.size)
+            held = _tokens_of(field, bag)
             place = held.cumsum(1) - 1
             row, column = np.nonzero(held & (place < SLOTS[field.kind]))
             packed[row, start + place[row, column]] = bag.token[row, column]
+        if self.categories is not None:
+            starts = dict(zip((field.name for field in self.fields), self.starts, strict=True))
+            for field, place_of in self.within:
+                packed[:, starts[place_of.name]] = _within(field, place_of.first, self.categories, bag)
         return packed
 
 
@@ -90,6 +114,28 @@ class Content:
             total = float(weight.sum())
             counting.shared(own, past, layout.width, self._fields, weight, total, layout.tokens, frame)
         return frame
+
+
+def _tokens_of(field: Field, bag: Bag) -> npt.NDArray[np.bool_]:
+    """Mark the bag's tokens that are of the field."""
+    held: npt.NDArray[np.bool_] = (bag.token >= field.first) & (bag.token < field.first + field.size)
+    return held
+
+
+def _within(field: Field, first: int, categories: Field, bag: Bag) -> npt.NDArray[np.int64]:
+    """Return the token of each number's place among those of its category ``(n,)``, 0 where there is none.
+
+    Of several categories the one with the fewest items counts: it says most.
+    """
+    usual = field.usual or Usual((), ())
+    level = np.where(_tokens_of(field, bag), bag.token - field.first, -1).max(1, initial=-1)
+    items, mean = np.array([*usual.items, 0]), np.array([*usual.level, 0.0])
+    code = np.where(_tokens_of(categories, bag), bag.token - categories.first, items.size - 1)
+    peers = np.where(items[code] > 0, items[code], np.iinfo(np.int64).max)
+    narrowest = np.take_along_axis(code, peers.argmin(1)[:, None], 1)[:, 0]
+    place = np.rint(STEPS * (level - mean[narrowest] + field.size)).astype(np.int64)
+    known = (level >= 0) & (items[narrowest] > 0)
+    return np.where(known, first + place, 0)
 
 
 def _weights(steps: int) -> npt.NDArray[np.float64]:

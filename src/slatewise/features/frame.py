@@ -19,6 +19,7 @@ from slatewise.features import contacts as contact
 from slatewise.features.contacts import contacts, log_seconds, met
 from slatewise.features.content import Content
 from slatewise.features.state import CountedState
+from slatewise.features.tastes import tastes
 from slatewise.ports.relations import Relation
 from slatewise.ports.stores import Catalogue
 
@@ -55,6 +56,9 @@ NAMES = (
     "hour_cosine",
     "category_share",
     "category_since",
+    "affinity_to_lasting",
+    "affinity_to_visit",
+    "visit_length",
     *contact.NAMES,
 )
 
@@ -70,7 +74,8 @@ class DenseFrame:
     *actions* names the actions that contacts are told apart by, with the code that histories have for each (-1: none);
     *content* reads the items' attributes.
     *relation* are the bundle's neighbour lists, where it has any; *weight* is theirs in the order of retrieval, which
-    is what the first column repeats.
+    is what the first column repeats. *wanted* names the columns that a bundle's ranker learned from, in order, where
+    they are fewer than today's.
     """
 
     def __init__(
@@ -82,8 +87,12 @@ class DenseFrame:
         content: Content,
         relation: Relation | None = None,
         weight: float = 0.0,
+        wanted: Sequence[str] = (),
     ) -> None:
-        self._names = names_for(tuple(actions), content.names)
+        every = names_for(tuple(actions), content.names)
+        self._width = len(every)
+        self._names = tuple(wanted) or every
+        self._chosen = None if self._names == every else np.array([every.index(name) for name in self._names], np.int64)
         self._content = content
         self._actions = np.array(list(actions.values()), np.int64)
         self._state = state
@@ -100,9 +109,9 @@ class DenseFrame:
         rows = candidates.row
         history = query.user.history
         at = query.query.at
-        frame = np.full((len(self._names), rows.size), np.nan, np.float32)
+        frame = np.full((self._width, rows.size), np.nan, np.float32)
         if rows.size:
-            self._affinities(query, history, rows, frame[:5])
+            self._affinities(query, history, rows, frame)
             count = self._state.popularity.counts(rows).astype(np.float64)
             frame[5] = np.log1p(count)
             frame[6:9] = np.log((self._state.popularity.trends(rows, at) + 1.0) / (count + 1.0))
@@ -115,23 +124,34 @@ class DenseFrame:
             frame[17], frame[18] = math.sin(turn), math.cos(turn)
             self._categories(history, rows, at, frame[19:21])
             own = len(NAMES) + self._actions.size
-            frame[21:own] = contacts(history, rows, at, self._actions)
+            frame[24:own] = contacts(history, rows, at, self._actions)
             frame[own:] = self._content.read(history, rows)
-        return np.ascontiguousarray(frame.T)
+        return np.ascontiguousarray((frame if self._chosen is None else frame[self._chosen]).T)
 
     def _affinities(self, query: Resolved, history: History, rows: Rows, out: Frame) -> None:
-        vectors = self._vectors(rows)
-        recent = self._vectors(history.row[-RECENT:])
-        # One product for all that are compared with: each number is of its own two rows whatever stands beside them.
-        dots = _dots(vectors, recent if query.vector is None else np.concatenate([recent, query.vector]))
+        long = history.last(LONG)
+        past = self._vectors(long.row)
+        others, visit = [past[-RECENT:]], 0
+        if len(long):
+            liked, visit = tastes(long, past, query.query.at)
+            others.append(liked)
         if query.vector is not None:
+            others.append(query.vector)
+        # One product for all that are compared with: each number is of its own two rows whatever stands beside them.
+        dots = _dots(self._vectors(rows), np.concatenate(others)) if len(others) > 1 else None
+        out[23] = min(visit, RECENT)
+        if dots is not None and query.vector is not None:
             out[0] = dots[:, -1]
         if self._relation is not None:
             out[1] = self._relation.at(history.row, rows) * np.float32(self._weight)
             out[0] += np.nan_to_num(out[1])
-        if len(history):
-            similar = dots[:, : len(recent)]
+        if dots is not None and len(long):
+            steps = min(len(long), RECENT)
+            similar = dots[:, :steps]
             out[2], out[3], out[4] = similar[:, -1], similar.max(1), similar.mean(1)
+            out[21] = dots[:, steps]
+            if visit:
+                out[22] = dots[:, steps + 1]
 
     def _transitions(self, history: History, rows: Rows, count: npt.NDArray[np.float64], out: Frame) -> None:
         out[:] = 0.0

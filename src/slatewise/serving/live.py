@@ -44,6 +44,8 @@ class Models:
     reads_order: bool
     """False where an empty history says nothing at all (spectral towers): then there is no user vector."""
     small_ranker: Ranker | None = None
+    features: tuple[str, ...] = ()
+    """The columns that the rankers learned from, in order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ VALIDATION_SHARE = 0.1
 SAMPLED = 64
 """Candidates of a slate one update looks at: all that were wanted, the others by chance. Judged on whole slates."""
 
+ALIKE = 16
+"""Slates whose lengths differ by less may be in one batch."""
+
 
 class RankerData:
     """Slates, who asked for each from where, and the frozen item arrays, handed out as the modules' inputs by name."""
@@ -60,8 +63,20 @@ def sampled_columns(slates: Slates, at: np.ndarray, rng: np.random.Generator) ->
     key = rng.random(slates.candidate[at].shape)
     key[slates.label[at].any(2)] = 2.0
     key[slates.candidate[at] < 0] = -1.0
-    kept = min(SAMPLED, key.shape[1])
+    kept = max(1, min(SAMPLED, int((key >= 0).sum(1).max(initial=0))))
     return np.argpartition(-key, kept - 1, axis=1)[:, :kept]
+
+
+def shuffled_batches(slates: Slates, train: np.ndarray, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return one pass over the slates *train* as batches of up to *size* in random order, about as long ones together.
+
+    Ten shown items padded to the width of a retrieved list would cost what the list costs.
+    """
+    held = (slates.candidate[train] >= 0).sum(1)
+    order = rng.permutation(train.size)
+    order = order[np.argsort(np.ceil(np.minimum(held, SAMPLED) / ALIKE)[order], kind="stable")]
+    batches = [train[order[lo : lo + size]] for lo in range(0, train.size, size)]
+    return [batches[i] for i in rng.permutation(len(batches)).tolist()]
 
 
 def slate_ndcg(score: np.ndarray, slates: Slates, at: np.ndarray, k: int = 10) -> float:

@@ -22,6 +22,7 @@ from slatewise.training.ranker_module import AFFINITY, Calibrated, RankerModule,
 from slatewise.training.ranker_slates import (
     RankerData,
     sampled_columns,
+    shuffled_batches,
     slate_ndcg,
     slate_ndcgs,
 )
@@ -31,10 +32,12 @@ BATCH = 64
 LEARNING_RATE = 1e-3
 SMALL_LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
-DROPOUT = 0.1
+DROPOUT = 0.3
 WINDOW_SHARE = 0.05
 """Share of the planned steps that mean weights look back over (Polyak & Juditsky, 1992; exponential here)."""
 FASTER = 20.0
+UPDATES = 1_200
+"""Updates after which further passes memorise slates, where there are slates enough (docs/experiments.md)."""
 SMALL_SHARE = 0.15
 """Share of the ranker's time that the small variant may take."""
 
@@ -108,21 +111,20 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
     best_state, best = copy.deepcopy(model.state_dict()), None
     batches = max(1, math.ceil(train.size / BATCH))
     # Judged and shipped are mean weights: those of single steps differ in what they make of rare candidates.
-    window = max(WINDOW_SHARE * settings.ranker_epochs * batches, 1.0)
+    passes = min(settings.ranker_epochs, math.ceil(UPDATES / batches))
+    window = max(WINDOW_SHARE * passes * batches, 1.0)
     decay = get_ema_multi_avg_fn(1.0 - 1.0 / window)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     mean = AveragedModel(model, multi_avg_fn=decay)
     averaged = cast("RankerModule | SmallRanker", mean.module)
-    for epoch in range(settings.ranker_epochs):
-        rng.shuffle(train)
+    for epoch in range(passes):
         model.train()
-        for step in range(batches):
+        for step, at in enumerate(shuffled_batches(slates, train, BATCH, rng)):
             spent = (given.clock.elapsed_ms() - start) / budget_ms
-            done = max((epoch + step / batches) / settings.ranker_epochs, spent)
+            done = max((epoch + step / batches) / passes, spent)
             if done >= 1.0:
                 break
             for group in optimiser.param_groups:
                 group["lr"] = group["times"] * peak * min(1.0, (epoch * batches + step + 1) / 50) * max(0.05, 1 - done)
-            at = train[step * BATCH : (step + 1) * BATCH]
             columns = sampled_columns(slates, at, rng)
             loss = loss_of(logits_of(model, given.data.inputs(at, columns)), slates, at, columns)
             optimiser.zero_grad(set_to_none=True)

@@ -47,8 +47,11 @@ def open_schema(folder: Path) -> BundleSchema:
         schema = read_schema(folder)
     except (OSError, msgspec.MsgspecError) as error:
         raise BundleError(f"{folder.name}/schema.json cannot be read: {error}") from error
-    if schema.features != names_for(schema.actions, ContentLayout.of(schema.items).names):
-        raise BundleError(f"{folder.name} was trained on other features: {', '.join(schema.features)}")
+    unknown = set(schema.features) - set(names_for(schema.actions, ContentLayout.of(schema.items).names))
+    if unknown:
+        raise BundleError(
+            f"{folder.name} was trained on features that this version has not: {', '.join(sorted(unknown))}"
+        )
     return schema
 
 
@@ -94,6 +97,7 @@ def open_bundle(
             items=AttributeEncoder(schema.items),
             requests=RequestEncoder(schema.users, schema.contexts),
             actions=schema.actions,
+            features=schema.features,
             history_length=schema.history_length,
             ranker_history=schema.ranker_history,
             trained_items=schema.n_items,
