@@ -107,4 +107,23 @@ bool shared(const int32_t* own, int64_t n, const int32_t* past, int64_t steps, i
     return true;
 }
 
+bool admit(const uint64_t* pairs, const int64_t* first, const double* at, int64_t n, uint64_t* held, double* empty_at,
+           int64_t slots, int64_t ways, double period, double most, uint8_t* admitted) {
+    for (int64_t i = 0; i < n; ++i) {
+        if (first[i] < 0 || first[i] > slots - ways) return false;
+        int64_t slot = first[i];
+        bool found = false;
+        for (int64_t s = first[i]; s < first[i] + ways && !found; ++s) {
+            found = held[s] == pairs[i];
+            if (found || empty_at[s] < empty_at[slot]) slot = s;
+        }
+        const double begun = found ? std::max(empty_at[slot], at[i]) : at[i];
+        admitted[i] = begun - at[i] <= most;
+        if (!admitted[i]) continue;
+        held[slot] = pairs[i];
+        empty_at[slot] = begun + period;
+    }
+    return true;
+}
+
 }  // namespace slatewise

@@ -40,4 +40,9 @@ bool shared(const int32_t* own, int64_t n, const int32_t* past, int64_t steps, i
             const Attribute* attributes, int64_t count, const double* weight, double total, int64_t tokens,
             double* counted, float* out);
 
+// Which pairs count at their instants, see `features/shares.py`. `held` and `empty_at` are one table of `slots`, of which
+// a pair may lie in `ways` from `first` on. False where that is outside of the table.
+bool admit(const uint64_t* pairs, const int64_t* first, const double* at, int64_t n, uint64_t* held, double* empty_at,
+           int64_t slots, int64_t ways, double period, double most, uint8_t* admitted);
+
 }  // namespace slatewise

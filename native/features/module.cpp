@@ -83,10 +83,31 @@ PyObject* shared_with(PyObject*, PyObject* args) {
     Py_RETURN_NONE;
 }
 
+PyObject* admit_pairs(PyObject*, PyObject* args) {
+    PyObject *pairs, *firsts, *times, *helds, *emptied, *out;
+    long long ways;
+    double period, most;
+    if (!PyArg_ParseTuple(args, "OOOOOLddO", &pairs, &firsts, &times, &helds, &emptied, &ways, &period, &most, &out))
+        return nullptr;
+    Buffer pair, first, at, held, empty_at, admitted;
+    if (!pair.take(pairs, "pairs", false, 8, 0) || !first.take(firsts, "first", false, 8, pair.count()) ||
+        !at.take(times, "at", false, 8, pair.count()) || !held.take(helds, "held", true, 8, 1) ||
+        !empty_at.take(emptied, "empty_at", true, 8, held.count()) ||
+        !admitted.take(out, "admitted", true, 1, pair.count()))
+        return nullptr;
+    if (ways < 1 || ways > held.count()) return refused("ways: expected from 1 to the number of slots");
+    if (!admit(pair.as<uint64_t>(), first.as<int64_t>(), at.as<double>(), pair.count(), held.as<uint64_t>(),
+               empty_at.as<double>(), held.count(), ways, period, most, admitted.as<uint8_t>()))
+        return refused("first: expected slots of the table");
+    Py_RETURN_NONE;
+}
+
 PyMethodDef methods[] = {
     {"between", between, METH_VARARGS, "between(start, next, near, decayed, before, wanted, out): counts of pairs"},
     {"met", met_in, METH_VARARGS, "met(past, action, actions, wanted, times, latest): what a history holds of some values"},
     {"shared", shared_with, METH_VARARGS, "shared(own, past, width, fields, weight, total, tokens, out): shared tokens"},
+    {"admit", admit_pairs, METH_VARARGS,
+     "admit(pairs, first, at, held, empty_at, ways, period, most, admitted): which repeats count"},
     {nullptr, nullptr, 0, nullptr},
 };
 

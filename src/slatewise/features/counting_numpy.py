@@ -59,6 +59,32 @@ def shared(
                 row[:] = np.add.reduceat(counted[mine], [0], axis=1)[:, 0] / values / whole
 
 
+def admit(
+    pairs: Array,
+    first: Array,
+    at: Array,
+    held: Array,
+    empty_at: Array,
+    ways: int,
+    period: float,
+    most: float,
+    admitted: Array,
+) -> None:
+    """Set *admitted* to 1 where a pair counts at its instant *at*, and remember it in *held* and *empty_at*.
+
+    A pair lies in one of *ways* slots from *first* on. It counts unless what it did before takes more than *most* to
+    run out, and takes a *period* more to do so. Where there is no room, the slot that is empty first is taken over.
+    """
+    for place, (pair, start, now) in enumerate(zip(pairs.tolist(), first.tolist(), at.tolist(), strict=True)):
+        slots = slice(start, start + ways)
+        found = np.flatnonzero(held[slots] == pair)
+        slot = start + int(found[0] if found.size else empty_at[slots].argmin())
+        begun = max(float(empty_at[slot]), now) if found.size else now
+        admitted[place] = begun - now <= most
+        if admitted[place]:
+            held[slot], empty_at[slot] = pair, begun + period
+
+
 def _counted(past: Array, weight: Array, tokens: int) -> Array:
     counted = np.bincount(past.ravel(), np.repeat(weight, past.shape[1]), tokens)
     counted[0] = 0.0
