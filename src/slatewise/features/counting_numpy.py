@@ -85,6 +85,28 @@ def admit(
             held[slot], empty_at[slot] = pair, begun + period
 
 
+def follow(
+    user: Array, item: Array, users: Array, used_at: Array, items: Array, ways: int, clock: int, before: Array
+) -> None:
+    """Fill *before* ``(n, width)`` with what *items* holds of each user, and put each *item* in front of it.
+
+    Rows count from 1, 0 is nobody and nothing. A user lies in one of *ways* slots of the table; where it is in none,
+    the slot that was used the longest ago, by the *clock* that counts interactions, is taken over.
+    """
+    sets = users.size // ways
+    for place, (row, newest) in enumerate(zip(user.tolist(), item.tolist(), strict=True)):
+        own = slice(row % sets, None, sets)
+        found = np.flatnonzero(users[own] == row + 1)
+        slot = row % sets + sets * int(found[0] if found.size else used_at[own].argmin())
+        held = items[slot]
+        if not found.size:
+            users[slot], held[:] = row + 1, 0
+        before[place] = held
+        held[1:] = before[place, :-1]
+        held[0] = newest + 1
+        used_at[slot] = clock + place + 1
+
+
 def _counted(past: Array, weight: Array, tokens: int) -> Array:
     counted = np.bincount(past.ravel(), np.repeat(weight, past.shape[1]), tokens)
     counted[0] = 0.0
