@@ -43,7 +43,8 @@ class Shares:
         self.repeats = repeats
         self.period_s = period_s
         self.newest = -np.inf
-        self._pairs: npt.NDArray[np.uint64] = np.zeros(SLOTS, np.uint64)
+        # Filled, not `zeros`: pages that come into being one by one, as pairs fall on them, look like a leak.
+        self._pairs: npt.NDArray[np.uint64] = np.full(SLOTS, 0, np.uint64)
         self._empty_at: npt.NDArray[np.float64] = np.full(SLOTS, -np.inf)
 
     @classmethod
