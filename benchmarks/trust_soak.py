@@ -36,10 +36,16 @@ RATE = 40.0
 WIDTH = 32
 WARM = 0.35
 """Of the time, spent before anything counts."""
-SAMPLES = 60
-SWAPS = 12
+SAMPLES = 120
+WINDOWS = 10
+"""Of memory the least in each counts: during a swap and shortly after, two bundles are there."""
+SWAP_EVERY_S = 10.0
+SHORT_S = 120.0
+"""Runs shorter than this swap in their warm-up alone: their windows are too short to see the least between swaps."""
+FULL_MINUTES = 8.0
+"""A shorter run may grow by as much as one of so many minutes: filling up takes its time. Its twin loses as much."""
 MIX = {"slate": 0.5, "newcomer": 0.1, "similar": 0.1, "event": 0.16, "change": 0.04, "health": 0.1}
-SETTINGS = ("cache.max_bytes=2000000", "storage.cached_users=500")
+SETTINGS = ("cache.max_bytes=200000", "storage.cached_users=200")
 """Bounds that the load reaches in the warm-up: what fills up to a bound is no leak."""
 MB_PER_REQUEST = 256 / 1e6
 TOLERANCE = {"files": 3.0, "threads": 3.0}
@@ -56,8 +62,8 @@ def why_not() -> str | None:
 
 
 def soak(cycles: int, seed: int, twin: str = "") -> Counts:
-    """Run for *cycles* seconds; a cycle is a request."""
-    found = measure(max(30, cycles) / 60.0, seed, twin)
+    """Run for *cycles* seconds, 45 at least; a cycle is a request."""
+    found = measure(max(45, cycles) / 60.0, seed, twin)
     counts = Counts(cycles=found["requests"], acknowledged=found["requests"] - found["failed"])
     counts.broken = len(found["wrong"])
     counts.notes += found["wrong"]
@@ -122,6 +128,10 @@ class Soak:
         async with self.free:
             try:
                 status, content, _, answered = await self.links.ask(method, path, body)
+            except ConnectionError:
+                # An idle connection that the server closed in the moment of asking: a client asks again.
+                self.count["dropped"] += 1
+                return
             except (OSError, TimeoutError) as error:
                 status, content, answered = 0, repr(error).encode(), due
         self.count["requests"] += 1
@@ -148,9 +158,9 @@ class Soak:
             )
 
     async def swap(self, begun: float) -> None:
-        for number in range(SWAPS):
-            at = begun + self.seconds * (number + 0.5) / SWAPS
-            await asyncio.sleep(max(0.0, at - self.loop.time()))
+        until = self.seconds * (WARM if self.seconds < SHORT_S else 1.0)
+        for after in np.arange(SWAP_EVERY_S / 2, until, SWAP_EVERY_S).tolist():
+            await asyncio.sleep(max(0.0, begun + after - self.loop.time()))
             await self.ask("POST", f"/v1/bundles/{next(self.bundles)}/promote", None, self.loop.time())
             self.count["swaps"] += 1
 
@@ -160,13 +170,14 @@ class Soak:
         borders = at[::2]
         slates, simple = (medians(np.array(answers), borders) for answers in (self.slates, self.simple))
         series = {
-            "private_mb": (at, memory),
+            "private_mb": floors(at, memory),
             "files": (at, files),
             "threads": (at, threads),
             "cpu_ms": (borders[1:], np.diff(cpu_ms[::2]) / np.maximum(1, np.diff(asked[::2]))),
             "p50_ratio": (borders[1:], slates / simple),
         }
-        per_request = {"private_mb": MB_PER_REQUEST * (asked[-1] - asked[0])}
+        shortness = max(1.0, FULL_MINUTES * 60.0 / self.seconds)
+        per_request = {"private_mb": MB_PER_REQUEST * (asked[-1] - asked[0]) * shortness}
         slopes = {name: slope(*values, name, TOLERANCE | per_request) for name, values in series.items()}
         wrong = [f"{name} rises: {found}" for name, found in slopes.items() if found["rises"]]
         if self.count["failed"]:
@@ -176,6 +187,7 @@ class Soak:
             "requests": self.count["requests"],
             "failed": self.count["failed"],
             "refused": self.count["refused"],
+            "dropped": self.count["dropped"],
             "swaps": self.count["swaps"],
             "slate_ms": [round(float(ms), 1) for ms in np.percentile([ms for _, ms in self.slates], (50, 99))],
             "p50_ms": [round(float(ms), 1) for ms in slates[:: max(1, len(slates) // 8)]],
@@ -199,6 +211,12 @@ def slope(at: np.ndarray, values: np.ndarray, name: str, tolerance: dict[str, fl
     }
 
 
+def floors(at: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle and the least value of each window; ``(WINDOWS,)`` both."""
+    parts = np.array_split(np.arange(at.size), WINDOWS)
+    return np.array([at[part].mean() for part in parts]), np.array([values[part].min() for part in parts])
+
+
 def medians(answers: np.ndarray, borders: np.ndarray) -> np.ndarray:
     """Return the median latency between each two borders; *answers* ``(n, 2)``: when they were due, and how long."""
     due, latency = answers.T
@@ -216,7 +234,8 @@ def measure(minutes: float, seed: int = 0, twin: str = "", home: Path | None = N
     """Soak a server of its own on a HOME of its own, or on *home*; return what was found."""
     with tempfile.TemporaryDirectory(prefix="slatewise-trust-") as scratch:
         home = home or prepared(Path(scratch) / "home")
-        command = (sys.executable, str(SERVER), twin or "plain")
+        leaked = round(1024 * max(1.0, FULL_MINUTES / minutes)) if twin == "leak" else 0
+        command = (sys.executable, str(SERVER), str(leaked))
         with served(home, 1, command, SETTINGS) as server:
             return asyncio.run(_soaked(server, minutes * 60.0, seed))
 
