@@ -26,6 +26,7 @@ from slatewise.features.attributes import describe
 from slatewise.features.content import Content, ContentLayout
 from slatewise.features.frame import DenseFrame
 from slatewise.features.popularity import Popularity
+from slatewise.features.shares import Shares
 from slatewise.features.state import CountedState
 from slatewise.testing.worlds import walkers
 from slatewise.training.moments import Moment
@@ -111,7 +112,8 @@ def replayed(home: Home, served: list) -> dict:
     interactions = log.interactions(0, log.end)
     users = log.user_rows({user_id for user_id, *_ in served})
     people = home._users.attributes()
-    state = CountedState(settings.positive_actions, Popularity(live.state.popularity.landmark))
+    landmark, shares = live.state.popularity.landmark, Shares.of(settings.abuse)
+    state = CountedState(settings.positive_actions, Popularity(landmark), shares=shares)
     codes = {name: settings.action_names.index(name) for name in live.models.actions}
     lists = (live.neighbours.relation, live.neighbours.weight) if live.neighbours else ()
     described = [describe(home.catalogue.item(row)) for row in range(len(home.catalogue))]

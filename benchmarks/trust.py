@@ -1,6 +1,7 @@
-"""What the promises of durability are worth: kills, power cuts, failing calls, flipped bits, full disks, removals.
+"""What the promises of durability are worth: kills, power cuts, failing calls, flipped bits, full disks, removals, and
+whether memory stays where it is under many users and a long load.
 
-    python benchmarks/trust.py                      # everything, short: about three minutes
+    python benchmarks/trust.py                      # everything, short: about five minutes
     python benchmarks/trust.py --cycles 500         # 500 kills, 300 power cuts, every call, 2,000 flips
     python benchmarks/trust.py --only kills,syscalls --json
 
@@ -28,7 +29,9 @@ import trust_disk
 import trust_flips
 import trust_full
 import trust_removal
+import trust_soak
 import trust_syscalls
+import trust_users
 from trust_store import Counts
 
 TRIES = 4
@@ -77,6 +80,8 @@ CHECKS = (
     Check("flipped_bits", trust_flips.flips, ("without_sums", "without_mark"), 4.0, 150),
     Check("full_disks", trust_full.full_disks, ("without_reserve",), 0.05, 2, trust_disk.why_not),
     Check("removals", trust_removal.removals, ("stale_catalogue", "unfiltered"), 2.0, 20),
+    Check("users", trust_users.users, trust_users.TWINS, 1.0, 30, trust_users.why_not),
+    Check("soak", trust_soak.soak, ("leak",), 0.75, 30, trust_soak.why_not),
 )
 
 

@@ -107,4 +107,46 @@ bool shared(const int32_t* own, int64_t n, const int32_t* past, int64_t steps, i
     return true;
 }
 
+bool admit(const uint64_t* pairs, const int64_t* first, const double* at, int64_t n, uint64_t* held, double* empty_at,
+           int64_t slots, int64_t ways, double period, double most, uint8_t* admitted) {
+    for (int64_t i = 0; i < n; ++i) {
+        if (first[i] < 0 || first[i] > slots - ways) return false;
+        int64_t slot = first[i];
+        bool found = false;
+        for (int64_t s = first[i]; s < first[i] + ways && !found; ++s) {
+            found = held[s] == pairs[i];
+            if (found || empty_at[s] < empty_at[slot]) slot = s;
+        }
+        const double begun = found ? std::max(empty_at[slot], at[i]) : at[i];
+        admitted[i] = begun - at[i] <= most;
+        if (!admitted[i]) continue;
+        held[slot] = pairs[i];
+        empty_at[slot] = begun + period;
+    }
+    return true;
+}
+
+bool follow(const int64_t* user, const int64_t* item, int64_t n, const Lasts& lasts, int64_t clock, int32_t* before) {
+    const int64_t sets = lasts.slots / lasts.ways;
+    for (int64_t i = 0; i < n; ++i) {
+        if (user[i] < 0 || item[i] < 0) return false;
+        int64_t slot = user[i] % sets;
+        bool found = false;
+        for (int64_t s = slot; s < lasts.slots && !found; s += sets) {
+            found = lasts.users[s] == user[i] + 1;
+            if (found || lasts.used_at[s] < lasts.used_at[slot]) slot = s;
+        }
+        int32_t* const held = lasts.items + slot * lasts.width;
+        if (!found) {
+            lasts.users[slot] = user[i] + 1;
+            std::fill_n(held, lasts.width, 0);
+        }
+        std::copy_n(held, lasts.width, before + i * lasts.width);
+        std::copy_backward(held, held + lasts.width - 1, held + lasts.width);
+        held[0] = static_cast<int32_t>(item[i] + 1);
+        lasts.used_at[slot] = clock + i + 1;
+    }
+    return true;
+}
+
 }  // namespace slatewise

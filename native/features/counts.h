@@ -40,4 +40,24 @@ bool shared(const int32_t* own, int64_t n, const int32_t* past, int64_t steps, i
             const Attribute* attributes, int64_t count, const double* weight, double total, int64_t tokens,
             double* counted, float* out);
 
+// Which pairs count at their instants, see `features/shares.py`. `held` and `empty_at` are one table of `slots`, of which
+// a pair may lie in `ways` from `first` on. False where that is outside of the table.
+bool admit(const uint64_t* pairs, const int64_t* first, const double* at, int64_t n, uint64_t* held, double* empty_at,
+           int64_t slots, int64_t ways, double period, double most, uint8_t* admitted);
+
+// The newest items of users, see `features/last_items.py`: `slots` users in `ways` runs of equal length, a user at the same
+// place of one of them. Rows count from 1 in the table; 0 is nobody and nothing.
+struct Lasts {
+    int64_t* users;
+    int64_t* used_at;
+    int32_t* items;
+    int64_t slots;
+    int64_t ways;
+    int64_t width;
+};
+
+// before[n][width]: what the table holds of each user before its item, which is then put in front. The user that was
+// used the longest ago, by the clock that counts interactions, makes room. False for rows below 0.
+bool follow(const int64_t* user, const int64_t* item, int64_t n, const Lasts& lasts, int64_t clock, int32_t* before);
+
 }  // namespace slatewise

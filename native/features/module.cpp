@@ -83,10 +83,51 @@ PyObject* shared_with(PyObject*, PyObject* args) {
     Py_RETURN_NONE;
 }
 
+PyObject* admit_pairs(PyObject*, PyObject* args) {
+    PyObject *pairs, *firsts, *times, *helds, *emptied, *out;
+    long long ways;
+    double period, most;
+    if (!PyArg_ParseTuple(args, "OOOOOLddO", &pairs, &firsts, &times, &helds, &emptied, &ways, &period, &most, &out))
+        return nullptr;
+    Buffer pair, first, at, held, empty_at, admitted;
+    if (!pair.take(pairs, "pairs", false, 8, 0) || !first.take(firsts, "first", false, 8, pair.count()) ||
+        !at.take(times, "at", false, 8, pair.count()) || !held.take(helds, "held", true, 8, 1) ||
+        !empty_at.take(emptied, "empty_at", true, 8, held.count()) ||
+        !admitted.take(out, "admitted", true, 1, pair.count()))
+        return nullptr;
+    if (ways < 1 || ways > held.count()) return refused("ways: expected from 1 to the number of slots");
+    if (!admit(pair.as<uint64_t>(), first.as<int64_t>(), at.as<double>(), pair.count(), held.as<uint64_t>(),
+               empty_at.as<double>(), held.count(), ways, period, most, admitted.as<uint8_t>()))
+        return refused("first: expected slots of the table");
+    Py_RETURN_NONE;
+}
+
+PyObject* follow_users(PyObject*, PyObject* args) {
+    PyObject *whose, *which, *known, *used, *held, *out;
+    long long ways, clock;
+    if (!PyArg_ParseTuple(args, "OOOOOLLO", &whose, &which, &known, &used, &held, &ways, &clock, &out)) return nullptr;
+    Buffer user, item, users, used_at, items, before;
+    if (!user.take(whose, "user", false, 8, 0) || !item.take(which, "item", false, 8, user.count()) ||
+        !users.take(known, "users", true, 8, 1) || !used_at.take(used, "used_at", true, 8, users.count()) ||
+        !items.take(held, "items", true, 4, users.count()))
+        return nullptr;
+    if (ways < 1 || users.count() % ways != 0) return refused("ways: expected to divide the number of slots");
+    const int64_t width = items.count() / users.count();
+    if (!before.take(out, "before", true, 4, user.count() * width)) return nullptr;
+    const Lasts lasts{users.as<int64_t>(), used_at.as<int64_t>(), items.as<int32_t>(), users.count(), ways, width};
+    if (!follow(user.as<int64_t>(), item.as<int64_t>(), user.count(), lasts, clock, before.as<int32_t>()))
+        return refused("user, item: expected rows from 0 on");
+    Py_RETURN_NONE;
+}
+
 PyMethodDef methods[] = {
     {"between", between, METH_VARARGS, "between(start, next, near, decayed, before, wanted, out): counts of pairs"},
     {"met", met_in, METH_VARARGS, "met(past, action, actions, wanted, times, latest): what a history holds of some values"},
     {"shared", shared_with, METH_VARARGS, "shared(own, past, width, fields, weight, total, tokens, out): shared tokens"},
+    {"admit", admit_pairs, METH_VARARGS,
+     "admit(pairs, first, at, held, empty_at, ways, period, most, admitted): which repeats count"},
+    {"follow", follow_users, METH_VARARGS,
+     "follow(user, item, users, used_at, items, ways, clock, before): what users did before"},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -96,6 +96,18 @@ class FilteringSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AbuseSettings:
+    """How far one user may move what is shown to others."""
+
+    repeats: int = setting(
+        3,
+        "times that one user counts for one item in what is popular, trends, or follows an item; 0: every time. From "
+        "the next training on",
+    )
+    repeat_days: float = setting(7.0, "days after which a user who reached abuse.repeats counts for the item once more")
+
+
+@dataclass(frozen=True, slots=True)
 class RankingSettings:
     """The deep ranker in the request path."""
 
@@ -258,6 +270,7 @@ class Settings:
     index: IndexSettings = field(default_factory=IndexSettings)
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
     filtering: FilteringSettings = field(default_factory=FilteringSettings)
+    abuse: AbuseSettings = field(default_factory=AbuseSettings)
     ranking: RankingSettings = field(default_factory=RankingSettings)
     reranking: RerankingSettings = field(default_factory=RerankingSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)

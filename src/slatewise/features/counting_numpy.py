@@ -59,6 +59,54 @@ def shared(
                 row[:] = np.add.reduceat(counted[mine], [0], axis=1)[:, 0] / values / whole
 
 
+def admit(
+    pairs: Array,
+    first: Array,
+    at: Array,
+    held: Array,
+    empty_at: Array,
+    ways: int,
+    period: float,
+    most: float,
+    admitted: Array,
+) -> None:
+    """Set *admitted* to 1 where a pair counts at its instant *at*, and remember it in *held* and *empty_at*.
+
+    A pair lies in one of *ways* slots from *first* on. It counts unless what it did before takes more than *most* to
+    run out, and takes a *period* more to do so. Where there is no room, the slot that is empty first is taken over.
+    """
+    for place, (pair, start, now) in enumerate(zip(pairs.tolist(), first.tolist(), at.tolist(), strict=True)):
+        slots = slice(start, start + ways)
+        found = np.flatnonzero(held[slots] == pair)
+        slot = start + int(found[0] if found.size else empty_at[slots].argmin())
+        begun = max(float(empty_at[slot]), now) if found.size else now
+        admitted[place] = begun - now <= most
+        if admitted[place]:
+            held[slot], empty_at[slot] = pair, begun + period
+
+
+def follow(
+    user: Array, item: Array, users: Array, used_at: Array, items: Array, ways: int, clock: int, before: Array
+) -> None:
+    """Fill *before* ``(n, width)`` with what *items* holds of each user, and put each *item* in front of it.
+
+    Rows count from 1, 0 is nobody and nothing. A user lies in one of *ways* slots of the table; where it is in none,
+    the slot that was used the longest ago, by the *clock* that counts interactions, is taken over.
+    """
+    sets = users.size // ways
+    for place, (row, newest) in enumerate(zip(user.tolist(), item.tolist(), strict=True)):
+        own = slice(row % sets, None, sets)
+        found = np.flatnonzero(users[own] == row + 1)
+        slot = row % sets + sets * int(found[0] if found.size else used_at[own].argmin())
+        held = items[slot]
+        if not found.size:
+            users[slot], held[:] = row + 1, 0
+        before[place] = held
+        held[1:] = before[place, :-1]
+        held[0] = newest + 1
+        used_at[slot] = clock + place + 1
+
+
 def _counted(past: Array, weight: Array, tokens: int) -> Array:
     counted = np.bincount(past.ravel(), np.repeat(weight, past.shape[1]), tokens)
     counted[0] = 0.0

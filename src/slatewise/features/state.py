@@ -14,6 +14,7 @@ from slatewise.domain.errors import BundleError
 from slatewise.domain.ids import Rows, Scores
 from slatewise.domain.ordering import top
 from slatewise.features.popularity import Popularity
+from slatewise.features.shares import Shares
 from slatewise.features.transitions import Transitions
 
 LAST = 10
@@ -23,28 +24,39 @@ FOLLOW_PRIOR = 20.0
 
 
 class CountedState:
-    """Counts interactions of the *counted* actions (settings' indexes). One writer, many readers."""
+    """Counts interactions of the *counted* actions (settings' indexes). One writer, many readers.
+
+    *shares* says which repeats of one user still count, for all counts alike; without it all do.
+    """
 
     def __init__(
-        self, counted: Collection[int], popularity: Popularity | None = None, transitions: Transitions | None = None
+        self,
+        counted: Collection[int],
+        popularity: Popularity | None = None,
+        transitions: Transitions | None = None,
+        shares: Shares | None = None,
     ) -> None:
         self._counted = np.array(sorted(counted), np.int64)
+        self.shares = shares
         self.popularity = popularity or Popularity()
         self.transitions = transitions or Transitions()
 
     @classmethod
-    def ending(cls, counted: Collection[int], interactions: Interactions) -> CountedState:
+    def ending(cls, counted: Collection[int], interactions: Interactions, shares: Shares | None = None) -> CountedState:
         """Return an empty state for a world whose newest *interactions* these are: recent counts are relative to them.
 
         States compare bit for bit where they are relative to the same instant.
         """
         known = interactions.at[np.isfinite(interactions.at)]
-        return cls(counted, Popularity(float(known.max()) if known.size else np.nan))
+        return cls(counted, Popularity(float(known.max()) if known.size else np.nan), shares=shares)
 
     def fold(self, interactions: Interactions) -> None:
         """Absorb interactions in log order; those of other actions are passed over."""
         kept = np.isin(interactions.action, self._counted)
         user, item, at = interactions.user[kept], interactions.item[kept], interactions.at[kept]
+        if self.shares is not None:
+            counts = self.shares.admit(user, item, at)
+            user, item, at = user[counts], item[counts], at[counts]
         self.popularity.fold(item, at)
         self.transitions.fold(user, item)
 
@@ -72,11 +84,13 @@ class CountedState:
         """Write the counters into *folder*, which exists."""
         self.popularity.save(folder)
         self.transitions.save(folder)
+        if self.shares is not None:
+            self.shares.save(folder)
 
     @classmethod
     def load(cls, folder: Path, counted: Collection[int]) -> CountedState:
         """Return the counters that `save` wrote. Raises BundleError where they are damaged."""
         try:
-            return cls(counted, Popularity.load(folder), Transitions.load(folder))
+            return cls(counted, Popularity.load(folder), Transitions.load(folder), Shares.load(folder))
         except (OSError, EOFError, BadZipFile, ValueError, KeyError) as error:
             raise BundleError(f"{folder.name}: the counters cannot be read: {error}") from error

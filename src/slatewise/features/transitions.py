@@ -15,10 +15,13 @@ import numpy.typing as npt
 
 from slatewise.domain.ids import Rows
 from slatewise.features.counting import counting
+from slatewise.features.last_items import LastItems
 
 WINDOW = 8
 STEP_WEIGHTS = np.round(1000 * 0.8 ** np.arange(WINDOW)).astype(np.int64)
 BULK = 512
+AT_ONCE = 2_000_000
+"""Interactions folded at once at most, so that pairs to be added take no more than half a gigabyte."""
 MERGE_AFTER = 200_000
 
 _NONE: Rows = np.zeros(0, np.int64)
@@ -70,25 +73,22 @@ class Transitions:
 
     def __init__(self) -> None:
         self._counts = _Counts(np.zeros(1, np.int64), _NONE, _NONE, _NONE, {})
-        self._recent: npt.NDArray[np.int64] = np.full((0, WINDOW), -1, np.int64)
+        self._last = LastItems(WINDOW)
         self._delta_pairs = 0
 
     def fold(self, user: Rows, item: Rows) -> None:
         """Absorb interactions in log order. *user* and *item* have shape ``(n,)``."""
-        if not user.size:
-            return
-        self._grow_users(int(user.max()) + 1)
         if user.size >= BULK:
-            self._fold_bulk(user, item)
-        else:
-            for u, i in zip(user.tolist(), item.tolist(), strict=True):
-                self._fold_one(u, i)
-            if self._delta_pairs > MERGE_AFTER:
-                self._merge(*self._delta_columns())
+            for lo in range(0, user.size, AT_ONCE):
+                self._fold_bulk(user[lo : lo + AT_ONCE], item[lo : lo + AT_ONCE])
+            return
+        for befores, after in zip(self._last.follow(user, item).tolist(), item.tolist(), strict=True):
+            self._fold_one(befores, after)
+        if self._delta_pairs > MERGE_AFTER:
+            self._merge(*self._delta_columns())
 
-    def _fold_one(self, user: int, item: int) -> None:
-        recent = self._recent[user]
-        for distance, before in enumerate(recent[::-1].tolist()):
+    def _fold_one(self, befores: list[int], item: int) -> None:
+        for distance, before in enumerate(befores):
             if before < 0:
                 break
             if before == item:
@@ -98,29 +98,16 @@ class Transitions:
                 fresh = self._counts.delta[before] = _Fresh()
             self._delta_pairs += item not in fresh.pairs
             fresh.add(item, int(distance == 0), int(STEP_WEIGHTS[distance]))
-        self._recent[user] = np.append(recent[1:], item)
 
     def _fold_bulk(self, user: Rows, item: Rows) -> None:
-        # Each user's remembered last items go before the new ones, so a batch border is no border for pairs.
-        known = np.unique(user)
-        old_user = np.repeat(known, WINDOW)
-        old_item = self._recent[known].ravel()
-        is_new = np.concatenate([np.zeros(old_item.size, bool), np.ones(item.size, bool)])
-        all_user, all_item = np.concatenate([old_user, user]), np.concatenate([old_item, item])
-        order = np.argsort(all_user, kind="stable")
-        all_user, all_item, is_new = all_user[order], all_item[order], is_new[order]
-        before, after, near, decayed = [], [], [], []
-        for distance in range(1, min(WINDOW, all_user.size - 1) + 1):
-            pair = (all_user[:-distance] == all_user[distance:]) & is_new[distance:]
-            pair &= (all_item[:-distance] >= 0) & (all_item[:-distance] != all_item[distance:])
-            at = np.flatnonzero(pair)
-            before.append(all_item[at])
-            after.append(all_item[at + distance])
-            near.append(np.full(at.size, int(distance == 1), np.int64))
-            decayed.append(np.full(at.size, STEP_WEIGHTS[distance - 1], np.int64))
-        end = np.flatnonzero(np.append(all_user[1:] != all_user[:-1], True))
-        self._recent[all_user[end]] = all_item[end[:, None] - np.arange(WINDOW - 1, -1, -1)]
-        columns = [np.concatenate(c) for c in (before, after, near, decayed)]
+        befores = self._last.follow(user, item)
+        place, distance = np.nonzero((befores >= 0) & (befores != item[:, None]))
+        columns = (
+            befores[place, distance].astype(np.int64),
+            item[place],
+            (distance == 0).astype(np.int64),
+            STEP_WEIGHTS[distance],
+        )
         pending = self._delta_columns()
         self._merge(*(np.concatenate([new, old]) for new, old in zip(columns, pending, strict=True)))
 
@@ -145,11 +132,6 @@ class Transitions:
         start = np.searchsorted(key, np.arange(items + 1) * items)
         self._counts = _Counts(start, key % items if items else key, near_sum, decayed_sum, {})
         self._delta_pairs = 0
-
-    def _grow_users(self, size: int) -> None:
-        if size > len(self._recent):
-            extra = max(size, int(len(self._recent) * 1.2)) - len(self._recent)
-            self._recent = np.concatenate([self._recent, np.full((extra, WINDOW), -1, np.int64)])
 
     def followers(self, row: int) -> tuple[Rows, Rows, Rows]:
         """Return ``(rows, near, decayed)`` of all that followed *row*; rows are distinct, in no promised order."""
@@ -196,7 +178,7 @@ class Transitions:
             next=counts.next,
             near=counts.near,
             decayed=counts.decayed,
-            recent=self._recent,
+            **self._last.columns(),
         )
 
     @classmethod
@@ -205,7 +187,7 @@ class Transitions:
         loaded = cls()
         with np.load(folder / "transitions.npz", allow_pickle=False) as file:
             loaded._counts = _Counts(file["start"], file["next"], file["near"], file["decayed"], {})
-            loaded._recent = file["recent"]
+            loaded._last = LastItems.restored(WINDOW, file)
         return loaded
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from slatewise.storage.encoding import EncodedEvent
 
-CACHED_IDS = 2_000_000
-"""Ids kept in memory at most; past it the cache starts anew and asks the table."""
+CACHED_IDS = 500_000
+"""Ids kept in memory at most, some 200 bytes each; past it the cache starts anew and asks the table."""
 
 
 class RowGiver:

@@ -16,6 +16,7 @@ from slatewise.domain.settings import Settings
 from slatewise.features.attributes import AttributeEncoder, fit_schema
 from slatewise.features.content import ContentLayout
 from slatewise.features.frame import names_for
+from slatewise.features.shares import Shares
 from slatewise.features.state import CountedState
 from slatewise.ports.clock import Clock
 from slatewise.training.files import BundleSchema, Learned, write_files
@@ -65,7 +66,7 @@ def learn(
         learned = learn_deep(given, material, plan, parts, base, schema, settings, folder, work, clock, progress, rng)
     else:
         learned = learn_base(material, parts, base, schema, settings.training, rng)
-    state = CountedState.ending(settings.positive_actions, interactions)
+    state = CountedState.ending(settings.positive_actions, interactions, Shares.of(settings.abuse))
     state.fold(interactions)
     learned.facts |= {
         "interactions": len(interactions),

@@ -19,6 +19,7 @@ from slatewise.domain.settings import IndexSettings, Settings
 from slatewise.features.content import Content, ContentLayout
 from slatewise.features.frame import DenseFrame
 from slatewise.features.request_bag import RequestEncoder
+from slatewise.features.shares import Shares
 from slatewise.features.state import CountedState
 from slatewise.index.build import build_index
 from slatewise.models.sessions import OnnxSession
@@ -218,7 +219,7 @@ def _slates(
     settings: Settings,
     progress: Progress,
 ) -> Slates:
-    state = CountedState.ending(material.positive, material.interactions)
+    state = CountedState.ending(material.positive, material.interactions, Shares.of(settings.abuse))
     state.fold(material.interactions.take(~later))
     index = build_index(np.arange(material.n_items), retriever.vectors, IndexSettings(kind="exact"))
     relation, weight = retriever.lists, retriever.weight

@@ -47,6 +47,7 @@ from slatewise.wiring.folders import Folders
 from slatewise.wiring.import_job import ImportReport, Source, import_source
 from slatewise.wiring.judged import Split
 from slatewise.wiring.keys import KeyFile
+from slatewise.wiring.memory import uncollected
 from slatewise.wiring.observing import observers
 from slatewise.wiring.open_log import open_log
 from slatewise.wiring.request_ids import RequestIds
@@ -90,7 +91,8 @@ class Home:
         self._log = open_log(self.folders.log, self.settings)
         self.registry = FolderRegistry(self.folders.bundles, self.clock)
         self._erasing = Erasing(self.folders, self._log, self.registry, self.clock)
-        self.catalogue = LiveCatalogue.load(self._log)
+        with uncollected():
+            self.catalogue = LiveCatalogue.load(self._log)
         self._users = LiveUsers(self._log, self.settings.storage, self.settings.seen_actions)
         self._ingest = Ingest(
             self._log, [self.catalogue, self._users], self.settings, self.clock, catalogue=self.catalogue

@@ -32,6 +32,7 @@ ABOVE_ZERO = frozenset(
         "index.expansion_add",
         "index.expansion_search",
         "index.recall",
+        "abuse.repeat_days",
         "ranking.limit",
         "serving.max_size",
         "cache.timeout_ms",
