@@ -1,4 +1,4 @@
-"""What a process that lasts does about its memory: settles, hands back, puts off looking. Knows nothing of what is in it."""
+"""What a process that lasts does about its memory: settles, hands back, waits to look. Knows not what is in it."""
 
 from __future__ import annotations
 
