@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -24,14 +25,18 @@ Parts = list[AbstractContextManager[Any]]
 
 def _kept_deletion() -> Parts:
     """A kept slate is taken for as new as the catalogue, and not filtered again: it shows what was deleted."""
-    edition, stamp = Questions.edition, Repeats._stamp
+    edition, begin = Questions.edition, Repeats.__init__
 
     def blind(self: Questions, line: bytes, resolution: Any) -> bytes:
         return edition(self, line, resolution)[:-8]
 
+    def unmoved(self: Repeats, *args: Any, **named: Any) -> None:
+        begin(self, *args, **named)
+        self._catalogue = SimpleNamespace(version=0)  # type: ignore[assignment]
+
     return [
         patch.object(Questions, "edition", blind),
-        patch.object(Repeats, "_stamp", lambda self, query: stamp(self, query)[:2]),
+        patch.object(Repeats, "__init__", unmoved),
         patch.object(AvailableFilter, "keep", lambda self, query, found: np.ones(len(found), bool)),
     ]
 
