@@ -7,7 +7,6 @@ even mean of some steps mixes the visit going on with those before.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from slatewise.domain.history import History
 from slatewise.domain.ids import Vectors
@@ -22,28 +21,22 @@ FADING = 0.6
 """What each earlier interaction of the visit counts of the next."""
 
 
+_FADES = FADING ** np.arange(63, -1, -1.0)
+"""What the newest steps of a visit count, oldest first."""
+
+
 def tastes(history: History, vectors: Vectors, at: float) -> tuple[Vectors, int]:
     """Return the lasting taste and the visit's interest ``(2, d)`` at an instant, and how many steps the visit has.
 
-    *vectors* ``(t, d)`` are those of the history's items, t at least 1. Steps without a time count for the lasting
+    *vectors* ``(t, d)`` are those of the history's items, 1 <= t <= 64. Steps without a time count for the lasting
     taste as if they were of now, and for no visit. The interest of a visit without steps is zero.
     """
     ago = at - history.at
-    is_timed = np.isfinite(ago)
-    lasting = np.exp2(np.where(is_timed, np.maximum(ago, 0.0), 0.0) / -LASTING_S)
-    current = np.flatnonzero(is_timed & (ago < VISIT_S))
-    visit = np.zeros(ago.size)
-    visit[current] = FADING ** np.arange(current.size - 1, -1, -1.0)
-    found = np.stack(
-        [
-            _sum(vectors, lasting) / np.float32(lasting.sum() + FEW),
-            _sum(vectors, visit) / np.float32(max(visit.sum(), 1e-6)),
-        ]
-    )
-    return found, int(current.size)
-
-
-def _sum(vectors: Vectors, weight: npt.NDArray[np.float64]) -> Vectors:
-    # Row after row: products with a matrix may sum in another order where the rows lie elsewhere in memory.
-    total: Vectors = np.add.reduce(vectors * weight.astype(np.float32)[:, None], 0)
-    return total
+    weight = np.zeros((2, ago.size))
+    np.exp2(np.fmax(ago, 0.0) * (-1.0 / LASTING_S), out=weight[0])  # fmax takes the number where there is a NaN
+    weight[0] /= weight[0].sum() + FEW
+    current = ago < VISIT_S
+    visit = int(np.count_nonzero(current))
+    if visit:
+        weight[1, current] = _FADES[-visit:] / _FADES[-visit:].sum()
+    return weight.astype(np.float32) @ vectors, visit
