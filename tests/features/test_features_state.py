@@ -1,10 +1,12 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slatewise.domain.columns import Interactions
+from slatewise.features import transitions
 from slatewise.features.state import CountedState
 from slatewise.features.transitions import STEP_WEIGHTS, WINDOW, Transitions
 
@@ -66,6 +68,25 @@ def test_folding_in_any_batches_gives_the_same_state_bit_for_bit(cuts: list[int]
         assert np.array_equal(got, expected)
     for got, expected in zip(in_parts.trending(1e9, 10), at_once.trending(1e9, 10), strict=True):
         assert np.array_equal(got, expected)
+
+
+def test_merging_put_off_gives_the_same_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = interactions(6_000, users=40, items=30)
+    at_once, put_off = Transitions(), Transitions()
+    at_once.fold(events.user, events.item)
+    monkeypatch.setattr(transitions, "GATHERED", 8_000)
+    merges = []
+    merge = Transitions._merge
+    monkeypatch.setattr(Transitions, "_merge", lambda self, *columns: (merges.append(1), merge(self, *columns)))
+    with put_off.gathered():
+        for lo, hi in pairwise([0, 700, 710, 1_800, 3_000, 4_200, 6_000]):
+            put_off.fold(events.user[lo:hi], events.item[lo:hi])
+    assert 1 < len(merges) < 5, "less often than there were batches, and more than once"
+    for row in range(30):
+        near, decayed = put_off.between(row, np.arange(30))
+        assert (near.tolist(), decayed.tolist()) == tuple(c.tolist() for c in at_once.between(row, np.arange(30)))
+    put_off.fold(events.user[:1_000], events.item[:1_000])
+    assert len(merges) >= 3, "afterwards each batch is merged again"
 
 
 def test_events_one_by_one_equal_a_batch() -> None:

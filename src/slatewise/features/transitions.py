@@ -7,8 +7,10 @@ once. A compressed sparse matrix holds the bulk; a small dictionary holds what c
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +25,13 @@ BULK = 512
 AT_ONCE = 2_000_000
 """Interactions folded at once at most, so that pairs to be added take no more than half a gigabyte."""
 MERGE_AFTER = 200_000
+GATHERED = 4_000_000
+"""Pairs kept apart at most where merging is put off: they take some hundred megabytes, and twice that to merge."""
 
 _NONE: Rows = np.zeros(0, np.int64)
+
+_Columns: TypeAlias = tuple[Rows, Rows, Rows, Rows]
+"""Pairs: what came before, what after, and both counts."""
 
 
 class _Fresh:
@@ -75,6 +82,21 @@ class Transitions:
         self._counts = _Counts(np.zeros(1, np.int64), _NONE, _NONE, _NONE, {})
         self._last = LastItems(WINDOW)
         self._delta_pairs = 0
+        self._gathered: list[_Columns] | None = None
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Within, what is folded in bulk is merged now and then, and whole at the end: for who has no readers yet.
+
+        A merge goes over all pairs there are. Once per chunk of a log, a million events beside ten million pairs took
+        minutes.
+        """
+        self._gathered = []
+        try:
+            yield
+        finally:
+            self._merge_gathered()
+            self._gathered = None
 
     def fold(self, user: Rows, item: Rows) -> None:
         """Absorb interactions in log order. *user* and *item* have shape ``(n,)``."""
@@ -102,16 +124,25 @@ class Transitions:
     def _fold_bulk(self, user: Rows, item: Rows) -> None:
         befores = self._last.follow(user, item)
         place, distance = np.nonzero((befores >= 0) & (befores != item[:, None]))
-        columns = (
+        columns: _Columns = (
             befores[place, distance].astype(np.int64),
             item[place],
             (distance == 0).astype(np.int64),
             STEP_WEIGHTS[distance],
         )
-        pending = self._delta_columns()
-        self._merge(*(np.concatenate([new, old]) for new, old in zip(columns, pending, strict=True)))
+        if self._gathered is None:
+            self._merge(*_joined([columns, self._delta_columns()]))
+            return
+        self._gathered.append(columns)
+        if sum(held[0].size for held in self._gathered) > GATHERED:
+            self._merge_gathered()
 
-    def _delta_columns(self) -> tuple[Rows, Rows, Rows, Rows]:
+    def _merge_gathered(self) -> None:
+        if self._gathered:
+            self._merge(*_joined([*self._gathered, self._delta_columns()]))
+            self._gathered.clear()
+
+    def _delta_columns(self) -> _Columns:
         parts = [(before, *fresh.columns()) for before, fresh in self._counts.delta.items()]
         if not parts:
             return _NONE, _NONE, _NONE, _NONE
@@ -189,6 +220,11 @@ class Transitions:
             loaded._counts = _Counts(file["start"], file["next"], file["near"], file["decayed"], {})
             loaded._last = LastItems.restored(WINDOW, file)
         return loaded
+
+
+def _joined(parts: Sequence[_Columns]) -> _Columns:
+    before, after, near, decayed = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return before, after, near, decayed
 
 
 def _add_found(wanted: Rows, rows: Rows, near: Rows, decayed: Rows, near_sum: Rows, decayed_sum: Rows) -> None:

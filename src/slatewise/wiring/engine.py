@@ -228,7 +228,8 @@ class Engine:
     def _opened(self, bundle: str, *, is_tried: bool = True) -> tuple[Loaded, int]:
         """Open a bundle, catch it up and warm it with what was asked lately; return it and the version it reflects."""
         fresh = self.load(bundle, lambda: self._ingest.applied, is_tried=is_tried)
-        reached = self._ingest.bring_up(fresh.live, fresh.schema.trained_to)
+        with fresh.live.state.transitions.gathered():
+            reached = self._ingest.bring_up(fresh.live, fresh.schema.trained_to)
         self.recent.replay(fresh.recommender.recommend, self._clock.now())
         return fresh, reached
 
