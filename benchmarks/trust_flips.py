@@ -46,7 +46,7 @@ def flips(cycles: int, seed: int, twin: str = "") -> Counts:
             else:
                 name = chance.choice(sorted(logs))
                 how[_flip_log(root / name, root / "flipped", logs[name], chance)] += 1
-    silent = sum(times for name, times in how.items() if name.startswith("silent"))
+    silent = sum(times for name, times in how.items() if name.startswith(("silent", "undeclared")))
     return Counts(cycles=cycles, broken=silent, notes=[f"flips: {dict(sorted(how.items()))}"])
 
 
@@ -110,6 +110,8 @@ def _flip_log(source: Path, target: Path, expected: dict[str, str], chance: rand
             return "same"
     except SlatewiseError:
         return "refused"
+    except Exception as error:  # noqa: BLE001  nobody who handles what is declared would be told
+        return f"undeclared {type(error).__name__} ({source.name}/{where})"
     return "found" if verify_log(target / "log.sqlite").damages else f"silent ({source.name}/{where})"
 
 
