@@ -99,6 +99,8 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
     useful = judged_slates(slates, given.judges)
     fit.retrieval_ndcg = slate_ndcg(slates.feature[useful][..., AFFINITY], slates, useful)
     train = train[slates.label[train].any((1, 2))]
+    if not train.size:
+        return fit  # whoever judges has all that was wanted: nothing is learned, and nothing shipped
     loss_of = SlateLoss(slates.label.shape[2], settings.position_bias == "corrected")
     # One number per place moves by its own rate alone: at the network's it would not arrive before the passes end.
     groups = [
