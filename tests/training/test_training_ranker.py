@@ -138,6 +138,12 @@ def test_pieces_tell_where_a_number_lies_and_say_nothing_of_what_is_missing() ->
     assert torch.equal(beyond[2], beyond[3])
 
 
+def test_where_the_judges_have_all_that_was_wanted_nothing_is_shipped() -> None:
+    given = biased(60)
+    given.label[~judging(given, 0)] = False
+    assert not fitted(given).earns_its_place
+
+
 def test_one_update_sees_all_that_was_wanted() -> None:
     rng = np.random.default_rng(0)
     label = np.zeros((5, 200, 1), bool)
