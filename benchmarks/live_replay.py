@@ -120,7 +120,9 @@ def replayed(home: Home, served: list) -> dict:
     layout = ContentLayout.of(live.models.items.schema)
     tokens = layout.pack(live.models.items.encode(described))
     content = Content(layout, lambda rows: tokens[rows])
-    frame = DenseFrame(state, home.catalogue, live.vectors, codes, content, *lists)
+    frame = DenseFrame(
+        state, home.catalogue, live.vectors, codes, content, *lists, wanted=live.models.features, spaces=live.spaces()
+    )
     folded = values = 0
     wrong = np.zeros(len(frame.names), np.int64)
     for user_id, at, version, evidence in served:

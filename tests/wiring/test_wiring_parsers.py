@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from slatewise.bundles.history import Promotion, read_promotions
@@ -209,6 +209,7 @@ def test_any_path_is_an_id_or_refused(raw: str) -> None:
 
 @pytest.mark.parametrize("name", ["interactions", "items"])
 @settings(FUZZ, max_examples=12)
+@example(cuts=[(206, 128)], junk=b"", keep=0)  # a column's name that is no UTF-8
 @given(cuts=CUTS, junk=JUNK, keep=st.integers(0, 2_000))
 def test_any_parquet_file_is_imported_or_refused_in_our_own_words(
     tmp_path_factory: pytest.TempPathFactory, name: str, cuts: list[tuple[int, int]], junk: bytes, keep: int

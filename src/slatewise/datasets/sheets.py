@@ -65,7 +65,7 @@ def _typed(table: pa.Table, name: str) -> Sheet:
 def _read_parquet(path: Path) -> Sheet:
     try:
         table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:  # names of columns are bytes of the file too
         raise InputError(path.name, str(path), f"a Parquet file that can be read: {error}") from error
     return _typed(table, path.name)
 

@@ -18,6 +18,8 @@ from slatewise.domain.query import Resolved
 from slatewise.features import contacts as contact
 from slatewise.features.contacts import contacts, log_seconds, met
 from slatewise.features.content import Content
+from slatewise.features.spaces import NAMES as SPACES
+from slatewise.features.spaces import Spaces, pairwise
 from slatewise.features.state import CountedState
 from slatewise.features.tastes import tastes
 from slatewise.ports.relations import Relation
@@ -59,6 +61,7 @@ NAMES = (
     "affinity_to_lasting",
     "affinity_to_visit",
     "visit_length",
+    *SPACES,
     *contact.NAMES,
 )
 
@@ -75,7 +78,7 @@ class DenseFrame:
     *content* reads the items' attributes.
     *relation* are the bundle's neighbour lists, where it has any; *weight* is theirs in the order of retrieval, which
     is what the first column repeats. *wanted* names the columns that a bundle's ranker learned from, in order, where
-    they are fewer than today's.
+    they are fewer than today's. *spaces* are those beside the towers', where the bundle has any.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class DenseFrame:
         relation: Relation | None = None,
         weight: float = 0.0,
         wanted: Sequence[str] = (),
+        spaces: Spaces | None = None,
     ) -> None:
         every = names_for(tuple(actions), content.names)
         self._width = len(every)
@@ -100,6 +104,7 @@ class DenseFrame:
         self._vectors = vectors
         self._relation = relation
         self._weight = weight
+        self._spaces = spaces
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -123,8 +128,10 @@ class DenseFrame:
             # The place in the day, UTC, as a point on a circle: mornings and nights differ.
             frame[17], frame[18] = math.sin(turn), math.cos(turn)
             self._categories(history, rows, at, frame[19:21])
-            own = len(NAMES) + self._actions.size
-            frame[24:own] = contacts(history, rows, at, self._actions)
+            own, met_from = len(NAMES) + self._actions.size, len(NAMES) - len(contact.NAMES)
+            if self._spaces is not None:
+                self._spaces.read(history, rows, at, frame[met_from - len(SPACES) : met_from])
+            frame[met_from:own] = contacts(history, rows, at, self._actions)
             frame[own:] = self._content.read(history, rows)
         return np.ascontiguousarray((frame if self._chosen is None else frame[self._chosen]).T)
 
@@ -138,7 +145,7 @@ class DenseFrame:
         if query.vector is not None:
             others.append(query.vector)
         # One product for all that are compared with: each number is of its own two rows whatever stands beside them.
-        dots = _dots(self._vectors(rows), np.concatenate(others)) if len(others) > 1 else None
+        dots = pairwise(self._vectors(rows), np.concatenate(others)) if len(others) > 1 else None
         out[23] = min(visit, RECENT)
         if dots is not None and query.vector is not None:
             out[0] = dots[:, -1]
@@ -183,13 +190,3 @@ class DenseFrame:
         nowhere = wanted < 0
         if nowhere.any():
             out[:, nowhere] = np.nan
-
-
-def _dots(vectors: Vectors, others: Vectors) -> Vectors:
-    """Return the dot products ``(n, m)`` of ``(n, d)`` and ``(m, d)``, each from its own two rows alone.
-
-    Products of matrices sum in an order that depends on where in the batch a row stands: the same candidate would have
-    other last digits in another company.
-    """
-    dots: Vectors = np.einsum("nd,md->nm", vectors, others)
-    return dots

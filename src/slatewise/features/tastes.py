@@ -31,6 +31,12 @@ def tastes(history: History, vectors: Vectors, at: float) -> tuple[Vectors, int]
     *vectors* ``(t, d)`` are those of the history's items, 1 <= t <= 64. Steps without a time count for the lasting
     taste as if they were of now, and for no visit. The interest of a visit without steps is zero.
     """
+    weight, visit = taste_weights(history, at)
+    return weight @ vectors, visit
+
+
+def taste_weights(history: History, at: float) -> tuple[Vectors, int]:
+    """Return what each step counts for the lasting taste and for the visit ``(2, t)``, and the visit's steps."""
     ago = at - history.at
     weight = np.zeros((2, ago.size))
     np.exp2(np.fmax(ago, 0.0) * (-1.0 / LASTING_S), out=weight[0])  # fmax takes the number where there is a NaN
@@ -39,4 +45,4 @@ def tastes(history: History, vectors: Vectors, at: float) -> tuple[Vectors, int]
     visit = int(np.count_nonzero(current))
     if visit:
         weight[1, current] = _FADES[-visit:] / _FADES[-visit:].sum()
-    return weight.astype(np.float32) @ vectors, visit
+    return weight.astype(np.float32), visit

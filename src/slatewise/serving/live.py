@@ -19,12 +19,16 @@ from slatewise.features.attributes import AttributeEncoder, describe
 from slatewise.features.content import Content, ContentLayout, Tokens
 from slatewise.features.request_bag import RequestEncoder
 from slatewise.features.sequences import as_sequence
+from slatewise.features.spaces import Spaces
 from slatewise.features.state import CountedState
+from slatewise.models.spectral import SpectralFactors
+from slatewise.models.taste_table import TasteTable
 from slatewise.ports.index import VectorIndex
 from slatewise.ports.models import Bag, ItemTower, Ranker, UserTower
 from slatewise.ports.models import Sequence as HistorySequence
 from slatewise.ports.relations import Relation
 
+NO_TASTES: Vectors = np.zeros((0, 0), np.float32)
 _Cell = TypeVar("_Cell", np.float32, np.int32)
 
 
@@ -46,6 +50,9 @@ class Models:
     small_ranker: Ranker | None = None
     features: tuple[str, ...] = ()
     """The columns that the rankers learned from, in order."""
+    factors: SpectralFactors | None = None
+    """Factors of whole histories, as they were at training."""
+    tastes: TasteTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class _Arrays:
     embeddings: Vectors
     vectors: Vectors
     tokens: Tokens
+    tastes: Vectors
 
 
 class _Read(threading.local):
@@ -85,6 +93,7 @@ class LiveBundle:
         tokens: Tokens,
         action_names: tuple[str, ...],
         neighbours: Neighbours | None = None,
+        tastes: Vectors = NO_TASTES,
     ) -> None:
         self.id = bundle
         self.models = models
@@ -94,7 +103,7 @@ class LiveBundle:
         # Weak, or the bundle would hold itself: one that was swapped out would keep its memory until the next sweep.
         self.content = Content(layout, _tokens_of(weakref.ref(self)))
         self._layout = layout
-        self._arrays = _Arrays(embeddings, vectors, tokens)
+        self._arrays = _Arrays(embeddings, vectors, tokens, tastes)
         self._action_names = action_names
         # Actions declared after training have no embedding of their own; they read as the first one.
         self._action = np.array([max(0, _find(models.actions, name)) for name in action_names], np.int64)
@@ -140,6 +149,8 @@ class LiveBundle:
         self._grow(row + 1)
         held = self._arrays
         held.embeddings[row], held.vectors[row], held.tokens[row] = embedding[0], vector[0], self._layout.pack(bag)[0]
+        if self.models.tastes is not None:
+            held.tastes[row] = self.models.tastes.item(row, bag)
         self._writes += 1
         if np.any(vector[0]):
             self.index.upsert(np.array([row], np.int64), vector)
@@ -150,7 +161,10 @@ class LiveBundle:
             return
         capacity = max(size, len(held.vectors) + len(held.vectors) // 8 + 64)
         self._arrays = _Arrays(
-            _wider(held.embeddings, capacity), _wider(held.vectors, capacity), _wider(held.tokens, capacity)
+            _wider(held.embeddings, capacity),
+            _wider(held.vectors, capacity),
+            _wider(held.tokens, capacity),
+            held.tastes if self.models.tastes is None else _wider(held.tastes, capacity),
         )
 
     def vectors(self, rows: Rows) -> Vectors:
@@ -160,6 +174,21 @@ class LiveBundle:
     def tokens(self, rows: Rows) -> Tokens:
         """Return items' packed attribute tokens by row; zeros for rows without. Shape ``(n, width)``."""
         return _lookup(self._arrays.tokens, rows)
+
+    def tastes(self, rows: Rows) -> Vectors:
+        """Return items' places among tastes and their appeal by row; zeros for rows without. Shape ``(n, d + 1)``."""
+        return _lookup(self._arrays.tastes, rows)
+
+    def spaces(self) -> Spaces | None:
+        """Return what candidates are compared in beside the towers' vectors; None for a bundle without factors."""
+        factors = self.models.factors
+        if factors is None:
+            return None
+        return Spaces(
+            lambda rows: _lookup(factors.input, rows),
+            lambda rows: _lookup(factors.output, rows),
+            self.tastes if self.models.tastes is not None else None,
+        )
 
     def encode_user(self, history: History, attributes: Attributes, context: Attributes) -> Vectors | None:
         """Return the user vector ``(1, d)`` for a history; None where this bundle's tower has nothing to go by."""

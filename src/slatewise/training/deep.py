@@ -10,12 +10,14 @@ import numpy as np
 from slatewise.domain.settings import Settings
 from slatewise.features.content import ContentLayout
 from slatewise.features.request_bag import RequestEncoder
+from slatewise.features.spaces import TASTES, Spaces
 from slatewise.ports.clock import Clock
 from slatewise.training.checkpoint import Checkpoint, run_name
 from slatewise.training.export import export_item_tower, export_user_tower
 from slatewise.training.files import BundleSchema, Learned
 from slatewise.training.fit_towers import fit_towers, refresh_towers, use_threads
-from slatewise.training.learn_ranker import learn_ranker
+from slatewise.training.learn_ranker import Columns, learn_ranker
+from slatewise.training.learn_tastes import learn_tastes
 from slatewise.training.linear import fit_linear
 from slatewise.training.linear_bundle import Base, normalised, placed_by_attributes, sample_queries, with_unit_vectors
 from slatewise.training.material import Material, TrainingInput
@@ -86,8 +88,19 @@ def learn_deep(
         "lists_weight": round(chosen.weight * list_scale(past_fit.lists, parts.validation.rows), 3),
     }
     layout, requests = ContentLayout.of(schema.items), RequestEncoder(schema.users, schema.contexts)
+    tastes = learn_tastes(given, material, parts.later, training, progress, rng) if plan.ranker else None
+    past_tastes = None
+    if tastes is not None:
+        facts["tastes"] = tastes.facts
+        past_tastes = tastes.past.items(material.items)
+        schema = msgspec.structs.replace(schema, tastes=training.dim)
+    else:
+        schema = msgspec.structs.replace(schema, features=tuple(n for n in schema.features if n not in TASTES))
+    columns = Columns(
+        layout, Spaces.of(base.past_factors.input, base.past_factors.output, past_tastes), schema.features
+    )
     ranker = (
-        learn_ranker(given, material, layout, requests, chosen, parts.later, settings, clock, progress, rng)
+        learn_ranker(given, material, columns, requests, chosen, parts.later, settings, clock, progress, rng)
         if plan.ranker
         else None
     )
@@ -112,4 +125,5 @@ def learn_deep(
     queries = sample_queries(final, material, training.history_length, rng)
     kept = base.fitted.lists if has_lists else None
     tokens = layout.pack(material.items)
-    return Learned(schema, final.embeddings, final.vectors, tokens, queries, kept, chosen.weight, mapped, facts)
+    served = None if tastes is None else tastes.served
+    return Learned(schema, final.embeddings, final.vectors, tokens, queries, kept, chosen.weight, mapped, served, facts)

@@ -19,6 +19,8 @@ from slatewise.features.state import CountedState
 from slatewise.index.build import build_index, measure_recall, why_index
 from slatewise.models.item_item import ItemItem
 from slatewise.models.spectral import SpectralFactors
+from slatewise.models.taste_table import TasteTable
+from slatewise.ports.models import Bag
 from slatewise.ports.stores import Catalogue
 from slatewise.training.progress import Progress
 
@@ -26,6 +28,7 @@ RANKER_HISTORY = 50
 RANKER, RANKER_INT8, RANKER_SMALL = "ranker.onnx", "ranker_int8.onnx", "ranker_small.onnx"
 ATTRIBUTE_MAP = "attribute_map.npy"
 ITEM_TOKENS = "item_tokens.npy"
+TASTE_VECTORS, TASTE_TOKENS, TASTE_RESIDUAL = "taste_vectors.npy", "taste_tokens.npy", "taste_residual.npy"
 RECALL_QUERIES = 250
 RECALL_K = 100
 
@@ -71,6 +74,8 @@ class BundleSchema(msgspec.Struct, frozen=True):
     ridge: RidgeSchema | None = None
     contexts: AttributeSchema = AttributeSchema(())
     """The contexts of the slates the ranker learned from; a bundle from before they were logged knows none."""
+    tastes: int = 0
+    """The width of the items' tastes, appeal left out; 0 where none were learned from what was shown."""
 
 
 @dataclass(slots=True)
@@ -85,6 +90,7 @@ class Learned:
     lists: ItemItem | None = None
     weight: float = 0.0
     mapped: Vectors | None = None
+    tastes: TasteTable | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -92,6 +98,7 @@ def write_files(
     learned: Learned,
     factors: SpectralFactors,
     state: CountedState,
+    items: Bag,
     settings: Settings,
     catalogue: Catalogue,
     folder: Path,
@@ -103,6 +110,10 @@ def write_files(
     save_array(folder / ITEM_TOKENS, learned.tokens)
     save_array(folder / "spectral_input.npy", factors.input)
     save_array(folder / "spectral_output.npy", factors.output)
+    if learned.tastes is not None:
+        save_array(folder / TASTE_VECTORS, learned.tastes.items(items))
+        save_array(folder / TASTE_TOKENS, learned.tastes.tokens)
+        save_array(folder / TASTE_RESIDUAL, learned.tastes.residual)
     if learned.mapped is not None:
         save_array(folder / ATTRIBUTE_MAP, learned.mapped)
     if learned.lists is not None:

@@ -78,7 +78,7 @@ def learn(
         "validation_users": len(parts.validation),
         "train_s": round((clock.elapsed_ms() - start) / 1000, 1),
     }
-    write_files(learned, base.fitted.factors, state, settings, given.catalogue, folder, progress)
+    write_files(learned, base.fitted.factors, state, material.items, settings, given.catalogue, folder, progress)
     return learned
 
 

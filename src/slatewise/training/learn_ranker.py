@@ -20,6 +20,7 @@ from slatewise.features.content import Content, ContentLayout
 from slatewise.features.frame import DenseFrame
 from slatewise.features.request_bag import RequestEncoder
 from slatewise.features.shares import Shares
+from slatewise.features.spaces import Spaces
 from slatewise.features.state import CountedState
 from slatewise.index.build import build_index
 from slatewise.models.sessions import OnnxSession
@@ -52,6 +53,15 @@ SAMPLES = 200
 """Slates that the ranges of 8-bit numbers are taken from."""
 COMPARED = 1000
 """Slates that judge 8-bit numbers, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the ranker reads of candidates, beside the retriever and the counters, and the columns' names in order."""
+
+    layout: ContentLayout
+    spaces: Spaces
+    names: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -128,7 +138,7 @@ def _served(data: RankerData, slate: int) -> Inputs:
 def learn_ranker(
     given: TrainingInput,
     material: Material,
-    layout: ContentLayout,
+    columns: Columns,
     requests: RequestEncoder,
     retriever: Retriever,
     later: Mask,
@@ -143,7 +153,7 @@ def learn_ranker(
     if not heads:
         return None
     encode = _encoder(retriever, given, requests, settings.training.history_length)
-    slates = _slates(moments, heads, given, material, layout, retriever, encode, later, settings, progress)
+    slates = _slates(moments, heads, given, material, columns, retriever, encode, later, settings, progress)
     if int(slates.label.any((1, 2)).sum()) < FEWEST_SLATES:
         return None
     training = settings.training
@@ -212,7 +222,7 @@ def _slates(
     heads: Sequence[int],
     given: TrainingInput,
     material: Material,
-    layout: ContentLayout,
+    columns: Columns,
     retriever: Retriever,
     encode: Callable[[Sequence[Moment]], Vectors],
     later: Mask,
@@ -236,13 +246,24 @@ def _slates(
 
     replay = (state, material.interactions.take(later)) if is_replayable(material.interactions) else None
     actions = {name: code for code, name in enumerate(material.actions)}
-    tokens = layout.pack(material.items)
-    content = Content(layout, lambda rows: tokens[rows])
+    tokens = columns.layout.pack(material.items)
+    content = Content(columns.layout, lambda rows: tokens[rows])
+    frame = DenseFrame(
+        state,
+        given.catalogue,
+        lambda rows: retriever.vectors[rows],
+        actions,
+        content,
+        relation,
+        weight,
+        columns.names,
+        columns.spaces,
+    )
     return build_slates(
         moments,
         encode,
         candidates_of,
-        DenseFrame(state, given.catalogue, lambda rows: retriever.vectors[rows], actions, content, relation, weight),
+        frame,
         heads,
         settings.seen_actions,
         settings.storage.history_length,

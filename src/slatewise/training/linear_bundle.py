@@ -67,7 +67,7 @@ def learn_base(
         retriever.lists,
         retriever.weight,
         mapped,
-        {"vectors": facts},
+        facts={"vectors": facts},
     )
 
 

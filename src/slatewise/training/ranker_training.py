@@ -36,7 +36,7 @@ DROPOUT = 0.3
 WINDOW_SHARE = 0.05
 """Share of the planned steps that mean weights look back over (Polyak & Juditsky, 1992; exponential here)."""
 FASTER = 20.0
-UPDATES = 1_200
+UPDATES = 600
 """Updates after which further passes memorise slates, where there are slates enough (docs/experiments.md)."""
 SMALL_SHARE = 0.15
 """Share of the ranker's time that the small variant may take."""

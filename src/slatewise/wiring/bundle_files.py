@@ -17,6 +17,7 @@ from slatewise.features.attributes import AttributeEncoder
 from slatewise.features.content import ContentLayout
 from slatewise.features.frame import names_for
 from slatewise.features.request_bag import RequestEncoder
+from slatewise.features.spaces import SET
 from slatewise.features.state import CountedState
 from slatewise.index.audit import audited
 from slatewise.index.load import load_index
@@ -26,16 +27,20 @@ from slatewise.models.least_squares import Ridge
 from slatewise.models.ranker import OnnxRanker
 from slatewise.models.spectral import SpectralFactors
 from slatewise.models.spectral_towers import SpectralItemTower, SpectralUserTower
+from slatewise.models.taste_table import TasteTable
 from slatewise.models.towers import OnnxItemTower, OnnxUserTower
 from slatewise.ports.models import ItemTower, UserTower
 from slatewise.ports.stores import Catalogue
-from slatewise.serving.live import LiveBundle, Models, Neighbours
+from slatewise.serving.live import NO_TASTES, LiveBundle, Models, Neighbours
 from slatewise.training.files import (
     ATTRIBUTE_MAP,
     ITEM_TOKENS,
     RANKER,
     RANKER_INT8,
     RANKER_SMALL,
+    TASTE_RESIDUAL,
+    TASTE_TOKENS,
+    TASTE_VECTORS,
     BundleSchema,
     read_schema,
 )
@@ -103,6 +108,9 @@ def open_bundle(
             trained_items=schema.n_items,
             reads_order=schema.kind == "deep",
             small_ranker=OnnxRanker(folder / RANKER_SMALL, schema.heads) if schema.heads else None,
+            # Only rankers read them, and only those that learned to.
+            factors=open_factors(folder, schema) if schema.heads and SET in schema.features else None,
+            tastes=_tastes(folder, schema),
         ),
         index=audited(load_index(folder / "index", settings.index), settings.index, tell_recall),
         state=CountedState.load(folder / "features", [names.index(name) for name in schema.counted]),
@@ -112,7 +120,21 @@ def open_bundle(
         tokens=tokens,
         action_names=names,
         neighbours=open_neighbours(folder, schema),
+        tastes=_taste_array(folder, TASTE_VECTORS, schema.n_items, schema) if schema.tastes else NO_TASTES,
     )
+
+
+def _tastes(folder: Path, schema: BundleSchema) -> TasteTable | None:
+    if not schema.tastes:
+        return None
+    return TasteTable(
+        _taste_array(folder, TASTE_TOKENS, schema.items.tokens, schema),
+        _taste_array(folder, TASTE_RESIDUAL, schema.n_items, schema),
+    )
+
+
+def _taste_array(folder: Path, name: str, rows: int, schema: BundleSchema) -> Vectors:
+    return load_array(folder / name, dtype=np.float32, shape=(rows, schema.tastes + 1))
 
 
 def _ranker(folder: Path, schema: BundleSchema, settings: Settings) -> OnnxRanker | None:

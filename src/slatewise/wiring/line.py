@@ -120,7 +120,9 @@ def _scorers(live: LiveBundle, settings: Settings, catalogue: Catalogue, plain: 
     actions = {name: names.index(name) if name in names else -1 for name in models.actions}
     held = live.neighbours
     relation, weight = (held.relation, held.weight) if held is not None else (None, 0.0)
-    frame = DenseFrame(live.state, catalogue, live.vectors, actions, live.content, relation, weight, models.features)
+    frame = DenseFrame(
+        live.state, catalogue, live.vectors, actions, live.content, relation, weight, models.features, live.spaces()
+    )
     scorer = ModelScorer(models.ranker, frame, inputs, weights)
     quick = None if models.small_ranker is None else ModelScorer(models.small_ranker, frame, no_inputs, weights)
     return (quick, quick) if quick is not None and settings.ranking.kind == "small" else (scorer, quick)
