@@ -17,6 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from slatewise.datasets.shop.export import write_shop
+from slatewise.datasets.shop.generate import generate
+from slatewise.datasets.shop.settings import ShopSettings
 from slatewise.domain.candidate import Candidates
 from slatewise.domain.events import Interaction
 from slatewise.domain.history import History
@@ -28,7 +31,6 @@ from slatewise.features.frame import DenseFrame
 from slatewise.features.popularity import Popularity
 from slatewise.features.shares import Shares
 from slatewise.features.state import CountedState
-from slatewise.testing.worlds import walkers
 from slatewise.training.moments import Moment
 from slatewise.training.slates import as_resolved
 from slatewise.wiring.home import Home
@@ -46,6 +48,8 @@ SETTINGS = {
     "telemetry.impressions": "off",
     "cache.max_bytes": 0,
 }
+WORLD = ShopSettings(n_items=120, n_users=90)
+"""A shop with attributes, times and logged slates, so that every column has something to say."""
 BATCHES = (1, 1, 2, 7, 60, 600)
 """Events recorded at once, drawn evenly: singles, and more than the counters fold one by one."""
 ASKED = 4
@@ -56,17 +60,16 @@ LATE = 0.02
 def compare(folder: Path, events: int, restarts: int, seed: int = 0) -> dict:
     """Run and return counts; ``unequal`` is how many values differ, NaN being equal to NaN."""
     rng = np.random.default_rng(seed)
-    items, users, past = walkers()
+    world, _ = generate(WORLD)
+    write_shop(world, folder.with_name(f"{folder.name}-data"))
     home = Home(folder, settings=SETTINGS)
-    home.put_users(users)
-    home.put_items(items)
-    home.record(past)
+    home.import_data(folder.with_name(f"{folder.name}-data"))
     facts = home.train().facts
-    if not facts.get("ranker", {}).get("shipped"):
-        raise SystemExit(f"the world's bundle has no ranker: {facts}")
-    at = max(event.at for event in past) + 60.0
-    user_ids = [user.user_id for user in users] + [f"new-{i}" for i in range(20)]
-    item_ids = [item.item_id for item in items]
+    if not facts.get("ranker", {}).get("shipped") or "tastes" not in facts:
+        raise SystemExit(f"the world's bundle has no ranker, or no tastes: {facts}")
+    at = WORLD.end + 60.0
+    user_ids = [user.user_id for user in world.users] + [f"new-{i}" for i in range(20)]
+    item_ids = [item.item_id for item in world.items]
     actions = home.settings.action_names
     done, served, opened = 0, [], 0
     while done < events:
