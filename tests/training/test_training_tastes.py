@@ -10,7 +10,7 @@ from slatewise.domain.events import Impression
 from slatewise.domain.settings import TrainingSettings
 from slatewise.ports.models import Bag
 from slatewise.training.material import Material, TrainingInput
-from slatewise.training.moments import impression_moments
+from slatewise.training.moments import impression_moments, interaction_moments
 
 pytest.importorskip("torch", reason="tastes are fitted with torch, of the extra slatewise[train]")
 from slatewise.training.fit_tastes import FittedTastes, fit_tastes
@@ -53,6 +53,9 @@ def material_of(interactions: Interactions) -> Material:
     return Material(interactions, ITEMS, items, 8, nobody, 1, ("click",), frozenset({0}))
 
 
+NOTHING_FOUND = shown_of([], 1)
+
+
 @pytest.fixture(scope="module")
 def given() -> TrainingInput:
     return world()
@@ -66,7 +69,7 @@ def shown_in(given: TrainingInput) -> Shown:
 
 @pytest.fixture(scope="module")
 def fitted(given: TrainingInput) -> FittedTastes:
-    return fit_tastes(shown_in(given), material_of(given.interactions), 16, 0, Silent())
+    return fit_tastes(shown_in(given), NOTHING_FOUND, material_of(given.interactions), 16, 0, Silent())
 
 
 def test_a_slate_is_read_as_it_was(given: TrainingInput) -> None:
@@ -99,11 +102,26 @@ def test_an_unseen_item_lies_where_its_brand_does(fitted: FittedTastes, given: T
     assert near[BRAND == 1].mean() > near[BRAND == 0].mean() + 0.4
 
 
+def test_what_is_found_without_a_slate_teaches_where_slates_are_few(given: TrainingInput) -> None:
+    few = replace(given, impressions=given.impressions[:250])
+    rng, material = np.random.default_rng(0), material_of(given.interactions)
+    moments = impression_moments(few.impressions, given.reactions, given.interactions, 250, rng)
+    late = given.interactions.at >= few.impressions[-1][2].at
+    found = interaction_moments(given.interactions, late, frozenset({0}), 2_000, rng)
+    beside = shown_of([replace(m, shown=np.array(list(m.wanted))) for m in found], 1)
+    apart = []
+    for told in (NOTHING_FOUND, beside):
+        tastes = fit_tastes(shown_of(moments, 1), told, material, 16, 0, Silent(), passes=3).table.items(material.items)
+        near = tastes[:, :-1] @ tastes[:, :-1].T
+        apart.append(near[BRAND[:, None] == BRAND].mean() - near[BRAND[:, None] != BRAND].mean())
+    assert apart[1] > apart[0] + 0.1
+
+
 def test_tastes_that_say_nothing_are_not_kept(given: TrainingInput) -> None:
     shown = shown_in(given)
     rng = np.random.default_rng(1)
     random = replace(shown, taken=rng.permuted(shown.taken, axis=0))
-    assert not fit_tastes(random, material_of(given.interactions), 16, 0, Silent()).earn_their_place
+    assert not fit_tastes(random, NOTHING_FOUND, material_of(given.interactions), 16, 0, Silent()).earn_their_place
 
 
 def test_the_ranker_learns_beside_tastes_of_before_and_serving_has_all(given: TrainingInput) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from slatewise.domain.settings import TrainingSettings
 from slatewise.models.taste_table import TasteTable
 from slatewise.training.fit_tastes import FittedTastes, fit_tastes
 from slatewise.training.material import Material, TrainingInput
-from slatewise.training.moments import impression_moments, is_replayable
+from slatewise.training.moments import impression_moments, interaction_moments, is_replayable, named_by_requests
 from slatewise.training.progress import Progress
 from slatewise.training.shown import shown_of
 
 FEWEST_SLATES = 2_000
 FEWEST_TAKEN = 500
+FOUND_AT_MOST = 50_000
+"""As many as slates are read of at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,19 @@ def learn_tastes(
     if len(early) < FEWEST_SLATES or taken < FEWEST_TAKEN:
         return None
 
-    def fit(entries: Sequence[tuple[int, int, Impression, Rows]], passes: int | None = None) -> FittedTastes:
+    alone = ~named_by_requests(interactions, given.impressions, given.reactions)
+
+    def fit(
+        entries: Sequence[tuple[int, int, Impression, Rows]], known: Mask, passes: int | None = None
+    ) -> FittedTastes:
+        found = interaction_moments(interactions, alone & known, material.positive, FOUND_AT_MOST, rng)
+        beside = shown_of([replace(m, shown=np.array(list(m.wanted))) for m in found], len(material.actions))
         moments = impression_moments(entries, given.reactions, interactions, len(entries), rng)
         shown = shown_of(moments, len(material.actions))
         corrects = training.position_bias == "corrected"
-        return fit_tastes(shown, material, training.dim, training.seed, progress, corrects, passes)
+        return fit_tastes(shown, beside, material, training.dim, training.seed, progress, corrects, passes)
 
-    past = fit(early)
+    past = fit(early, ~later)
     if not past.earn_their_place:
         return None
     facts = {
@@ -65,4 +73,4 @@ def learn_tastes(
         "log_loss": round(past.loss, 5),
         "log_loss_of_places": round(past.loss_of_places, 5),
     }
-    return LearnedTastes(past.table, fit(given.impressions, past.passes).table, facts)
+    return LearnedTastes(past.table, fit(given.impressions, np.ones(len(later), bool), past.passes).table, facts)
