@@ -102,18 +102,26 @@ def test_an_unseen_item_lies_where_its_brand_does(fitted: FittedTastes, given: T
     assert near[BRAND == 1].mean() > near[BRAND == 0].mean() + 0.4
 
 
-def test_what_is_found_without_a_slate_teaches_where_slates_are_few(given: TrainingInput) -> None:
-    few = replace(given, impressions=given.impressions[:250])
-    rng, material = np.random.default_rng(0), material_of(given.interactions)
-    moments = impression_moments(few.impressions, given.reactions, given.interactions, 250, rng)
-    late = given.interactions.at >= few.impressions[-1][2].at
-    found = interaction_moments(given.interactions, late, frozenset({0}), 2_000, rng)
-    beside = shown_of([replace(m, shown=np.array(list(m.wanted))) for m in found], 1)
+def test_what_is_never_shown_but_found_has_a_taste_too(given: TrainingInput) -> None:
+    hidden = np.arange(ITEMS) >= 30
+    material = material_of(given.interactions)
+    bare = replace(material, items=Bag(np.where(hidden[:, None], 0, material.items.token), material.items.weight))
+    shown = shown_in(given)
+    shown = replace(
+        shown,
+        item=np.where(hidden[shown.item], -1, shown.item),
+        taken=shown.taken * ~hidden[shown.item],
+        past=np.where(hidden[shown.past], -1, shown.past),
+    )
+    moments = interaction_moments(
+        given.interactions, np.ones(len(given.interactions), bool), frozenset({0}), 10_000, np.random.default_rng(0)
+    )
+    found = shown_of([replace(m, shown=np.array(list(m.wanted))) for m in moments], 1)
     apart = []
-    for told in (NOTHING_FOUND, beside):
-        tastes = fit_tastes(shown_of(moments, 1), told, material, 16, 0, Silent(), passes=3).table.items(material.items)
-        near = tastes[:, :-1] @ tastes[:, :-1].T
-        apart.append(near[BRAND[:, None] == BRAND].mean() - near[BRAND[:, None] != BRAND].mean())
+    for told in (NOTHING_FOUND, found):
+        tastes = fit_tastes(shown, told, bare, 16, 0, Silent(), passes=3).table.items(bare.items)
+        near, same = tastes[hidden, :-1] @ tastes[~hidden, :-1].T, BRAND[hidden, None] == BRAND[~hidden]
+        apart.append(near[same].mean() - near[~same].mean())
     assert apart[1] > apart[0] + 0.1
 
 
