@@ -24,26 +24,30 @@ class Towers:
         return np.full((1, DIM), 7.0, np.float32), np.ones((1, DIM), np.float32)
 
 
-@pytest.fixture
-def live() -> LiveBundle:
-    models = Models(
+def models(schema: AttributeSchema = NOTHING, **more: object) -> Models:
+    return Models(
         user_tower=Towers(),  # type: ignore[arg-type]
         item_tower=Towers(),
         ranker=None,
-        items=AttributeEncoder(NOTHING),
+        items=AttributeEncoder(schema),
         requests=RequestEncoder(NOTHING, NOTHING),
         actions=("view", "buy"),
         history_length=50,
         ranker_history=50,
         trained_items=3,
         reads_order=True,
+        **more,  # type: ignore[arg-type]
     )
+
+
+@pytest.fixture
+def live() -> LiveBundle:
     embeddings = np.arange(6, dtype=np.float32).reshape(3, DIM)
     layout = ContentLayout.of(NOTHING)
     tokens = np.zeros((3, 0), NO_TOKENS.dtype)
     index = ExactIndex(DIM)
     state = CountedState([0])
-    return LiveBundle("b", models, index, state, embeddings, embeddings.copy(), layout, tokens, ("view", "buy"))
+    return LiveBundle("b", models(), index, state, embeddings, embeddings.copy(), layout, tokens, ("view", "buy"))
 
 
 def history(*rows: int) -> History:
@@ -70,26 +74,14 @@ def test_a_new_or_changed_item_is_placed_among_tastes_by_its_attributes() -> Non
     table = TasteTable(
         np.array([[0, 0, 0], [1, 0, 0.5], [0, 1, -0.5]], np.float32), np.array([[0, 0, 1.0]] * 3, np.float32)
     )
-    models = Models(
-        user_tower=Towers(),  # type: ignore[arg-type]
-        item_tower=Towers(),
-        ranker=None,
-        items=AttributeEncoder(schema),
-        requests=RequestEncoder(NOTHING, NOTHING),
-        actions=("view",),
-        history_length=50,
-        ranker_history=50,
-        trained_items=3,
-        reads_order=True,
-        factors=SpectralFactors(np.ones((3, 2), np.float32), np.ones((3, 2), np.float32), np.ones(2, np.float32)),
-        tastes=table,
-    )
+    factors = SpectralFactors(np.ones((3, 2), np.float32), np.ones((3, 2), np.float32), np.ones(2, np.float32))
     layout = ContentLayout.of(schema)
     placed = np.array([[1, 0, 1.5]] * 3, np.float32)
     arrays = np.zeros((3, DIM), np.float32), np.zeros((3, DIM), np.float32)
     tokens = np.zeros((3, layout.width), NO_TOKENS.dtype)
+    known = models(schema, factors=factors, tastes=table)
     live = LiveBundle(
-        "b", models, ExactIndex(DIM), CountedState([0]), *arrays, layout, tokens, ("view",), tastes=placed
+        "b", known, ExactIndex(DIM), CountedState([0]), *arrays, layout, tokens, ("view", "buy"), tastes=placed
     )
     for row, brand in ((1, "b"), (4, "a")):
         change = ItemChange(at=1.0, item_id=f"i{row}", attributes={"brand": brand})
