@@ -9,7 +9,8 @@ import numpy as np
 from slatewise.domain.ids import Vectors
 from slatewise.ports.models import Bag
 
-CHUNK = 20_000
+CHUNK = 4_000
+"""Items placed at once: the rows of all their tokens are held together."""
 SMALLEST = 1e-9
 
 
