@@ -1,5 +1,6 @@
 """The parts of the ranker's training, each on data whose answer is known."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,14 +38,18 @@ def slates_of(feature: np.ndarray, label: np.ndarray, position: np.ndarray | Non
 
 
 def fitted(
-    slates: Slates, epochs: int = 6, position_bias: str = "corrected", weights: Sequence[float] = (1.0,)
+    slates: Slates,
+    epochs: int = 6,
+    position_bias: str = "corrected",
+    weights: Sequence[float] = (1.0,),
+    minutes: float = 60.0,
 ) -> RankerFit:
     bag = Bag(np.zeros((len(slates), 1), np.int64), np.zeros((len(slates), 1), np.float32))
     vectors = np.zeros((slates.shape[1], 2), np.float32)
     # The small variant reads no history: a padded one of the right height will do.
     slates = Slates(*(getattr(slates, n) for n in ("user", "vector")), past_of(len(slates)), slates.candidate,
                     slates.feature, slates.label, slates.position)  # fmt: skip
-    settings = TrainingSettings(ranker_epochs=epochs, ranker_minutes=60.0, position_bias=position_bias)
+    settings = TrainingSettings(ranker_epochs=epochs, ranker_minutes=minutes, position_bias=position_bias)
     data = RankerData(slates, bag, vectors, vectors)
     return fit_small_ranker(Judged(data, judging(slates, 0), np.array(weights), settings, SystemClock(), Silent()))
 
@@ -142,6 +147,12 @@ def test_where_the_judges_have_all_that_was_wanted_nothing_is_shipped() -> None:
     given = biased(60)
     given.label[~judging(given, 0)] = False
     assert not fitted(given).earns_its_place
+
+
+def test_without_time_for_one_update_nothing_is_learned_and_nothing_fails() -> None:
+    fit = fitted(biased(200), minutes=1e-12)
+    assert len(fit.curve) == 1
+    assert math.isnan(fit.curve[0]["loss"])
 
 
 def test_one_update_sees_all_that_was_wanted() -> None:

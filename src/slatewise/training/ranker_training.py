@@ -118,6 +118,7 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
     decay = get_ema_multi_avg_fn(1.0 - 1.0 / window)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     mean = AveragedModel(model, multi_avg_fn=decay)
     averaged = cast("RankerModule | SmallRanker", mean.module)
+    loss = torch.tensor(math.nan)  # of a pass that time ends before its first update
     for epoch in range(passes):
         model.train()
         for step, at in enumerate(shuffled_batches(slates, train, BATCH, rng)):

@@ -27,6 +27,8 @@ AT_MOST = MappingProxyType(
 ABOVE_ZERO = frozenset(
     {
         "ingest.max_batch",
+        "training.minutes",
+        "training.ranker_minutes",
         "storage.history_length",
         "index.connectivity",
         "index.expansion_add",
