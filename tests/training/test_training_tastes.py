@@ -25,7 +25,7 @@ CHARM = 3
 """One item that everybody takes."""
 
 
-def world(seed: int = 0) -> TrainingInput:
+def world(seed: int = 0, steepness: float = 1.0) -> TrainingInput:
     """Users of even rows take even rows, of odd rows odd ones; what stands low is seldom looked at."""
     rng = np.random.default_rng(seed)
     impressions, reactions, log = [], {}, []
@@ -33,7 +33,10 @@ def world(seed: int = 0) -> TrainingInput:
     for n in range(SLATES):
         user, at = int(rng.integers(USERS)), START + 600.0 * n
         shown = rng.choice(ITEMS, SIZE, replace=False)
-        chance = np.where(shown == CHARM, 0.9, np.where(BRAND[shown] == user % 2, 0.5, 0.05)) / (1 + np.arange(SIZE))
+        chance = (
+            np.where(shown == CHARM, 0.9, np.where(BRAND[shown] == user % 2, 0.5, 0.05))
+            / (1.0 + np.arange(SIZE)) ** steepness
+        )
         request = f"r{n}"
         impressions.append((offset, user, Impression(at=at, user_id=f"u{user}", request_id=request, shown=()), shown))
         offset += 1
@@ -92,7 +95,7 @@ def test_what_is_taken_together_lies_together(fitted: FittedTastes, given: Train
     assert near[same].mean() > near[~same].mean() + 0.5
     assert tastes[:, -1].argmax() == CHARM, "who is taken by all has appeal"
     assert fitted.earn_their_place
-    assert fitted.loss < 0.97 * fitted.loss_of_places
+    assert fitted.loss < 0.97 * fitted.loss_of_rates
 
 
 def test_an_unseen_item_lies_where_its_brand_does(fitted: FittedTastes, given: TrainingInput) -> None:
@@ -130,6 +133,12 @@ def test_tastes_that_say_nothing_are_not_kept(given: TrainingInput) -> None:
     rng = np.random.default_rng(1)
     random = replace(shown, taken=rng.permuted(shown.taken, axis=0))
     assert not fit_tastes(random, NOTHING_FOUND, material_of(given.interactions), 16, 0, Silent()).earn_their_place
+
+
+def test_tastes_that_know_no_places_are_not_judged_by_places() -> None:
+    steep = world(steepness=3.0)
+    blind = fit_tastes(shown_in(steep), NOTHING_FOUND, material_of(steep.interactions), 16, 0, Silent(), False)
+    assert blind.earn_their_place, "places alone say more than taste here"
 
 
 def test_the_ranker_learns_beside_tastes_of_before_and_serving_has_all(given: TrainingInput) -> None:

@@ -36,16 +36,19 @@ OTHERS = 256
 
 @dataclass(slots=True)
 class FittedTastes:
-    """The fitted table, and its worth: log-losses on held-back users' slates, of places alone and with tastes."""
+    """The fitted table, and its worth: log-losses on held-back users' slates, with tastes and of mean rates alone.
+
+    Rates are those of each place where places are corrected for.
+    """
 
     table: TasteTable
     passes: int
     loss: float = float("nan")
-    loss_of_places: float = float("nan")
+    loss_of_rates: float = float("nan")
 
     @property
     def earn_their_place(self) -> bool:
-        return self.loss < self.loss_of_places
+        return self.loss < self.loss_of_rates
 
 
 def fit_tastes(
@@ -74,7 +77,7 @@ def fit_tastes(
     free = np.flatnonzero(~np.isin(found.user, judging))
     best = FittedTastes(model.table(), 0)
     if judge.size:
-        best.loss = best.loss_of_places = _loss_of_places(shown, train, judge)
+        best.loss = best.loss_of_rates = _loss_of_rates(shown, train, judge, corrects_position)
     optimisers = _optimisers(model)
     planned, batches = PASSES if passes is None else passes, max(1, -(-train.size // BATCH))
     steps, step = planned * batches, 0
@@ -96,8 +99,8 @@ def fit_tastes(
             progress.step("tastes", step, steps)
         held = _held_back(model, shown, judge, bags)
         if not judge.size or held < best.loss:
-            best = FittedTastes(model.table(), done + 1, held, best.loss_of_places)
-    note = f"log-loss {best.loss:.4f}, of places alone {best.loss_of_places:.4f}" if judge.size else ""
+            best = FittedTastes(model.table(), done + 1, held, best.loss_of_rates)
+    note = f"log-loss {best.loss:.4f}, of mean rates {best.loss_of_rates:.4f}" if judge.size else ""
     progress.step("tastes", 1, 1, note)
     return best
 
@@ -158,9 +161,10 @@ def _held_back(model: Tastes, shown: Shown, judge: np.ndarray, bags: Bag) -> flo
     return float(np.average([float(_loss(model, shown, part, bags)) for part in parts], weights=held))
 
 
-def _loss_of_places(shown: Shown, train: np.ndarray, judge: np.ndarray) -> float:
-    """Return the log-loss on *judge* of the share that was taken at each place of *train*."""
-    rate = (shown.taken[train].sum(0) + 1.0) / ((shown.item[train] >= 0).sum(0) + 2.0)
+def _loss_of_rates(shown: Shown, train: np.ndarray, judge: np.ndarray, by_place: bool) -> float:
+    """Return the log-loss on *judge* of the share that was taken in *train*, at each place or of all."""
+    taken, of = shown.taken[train].sum(0), (shown.item[train] >= 0).sum(0)
+    rate = (taken + 1.0) / (of + 2.0) if by_place else np.full(of.size, (taken.sum() + 1.0) / (of.sum() + 2.0))
     held, taken = shown.item[judge] >= 0, shown.taken[judge] > 0
     each = -np.log(np.where(taken, rate, 1.0 - rate))
     return float(each[held].mean()) if held.any() else float("nan")

@@ -71,6 +71,6 @@ def learn_tastes(
     facts = {
         "passes": past.passes,
         "log_loss": round(past.loss, 5),
-        "log_loss_of_places": round(past.loss_of_places, 5),
+        "log_loss_of_rates": round(past.loss_of_rates, 5),
     }
     return LearnedTastes(past.table, fit(given.impressions, np.ones(len(later), bool), past.passes).table, facts)
