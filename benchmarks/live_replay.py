@@ -48,7 +48,7 @@ SETTINGS = {
     "telemetry.impressions": "off",
     "cache.max_bytes": 0,
 }
-WORLD = ShopSettings(n_items=120, n_users=90)
+WORLD = ShopSettings(n_items=80, n_users=50)
 """A shop with attributes, times and logged slates, so that every column has something to say."""
 BATCHES = (1, 1, 2, 7, 60, 600)
 """Events recorded at once, drawn evenly: singles, and more than the counters fold one by one."""
