@@ -93,6 +93,7 @@ def open_bundle(
     layout = ContentLayout.of(schema.items)
     tokens = load_array(folder / ITEM_TOKENS, dtype=np.int32, shape=(schema.n_items, layout.width))
     user_tower, item_tower = _towers(folder, schema, embeddings, vectors)
+    tastes = _tastes(folder, schema)
     return LiveBundle(
         bundle=folder.name,
         models=Models(
@@ -108,9 +109,9 @@ def open_bundle(
             trained_items=schema.n_items,
             reads_order=schema.kind == "deep",
             small_ranker=OnnxRanker(folder / RANKER_SMALL, schema.heads) if schema.heads else None,
-            # Only rankers read them, and only those that learned to.
+            # Only rankers read these, and only those that learned to.
             factors=open_factors(folder, schema) if schema.heads and SET in schema.features else None,
-            tastes=_tastes(folder, schema),
+            tastes=tastes,
         ),
         index=audited(load_index(folder / "index", settings.index), settings.index, tell_recall),
         state=CountedState.load(folder / "features", [names.index(name) for name in schema.counted]),
@@ -120,12 +121,12 @@ def open_bundle(
         tokens=tokens,
         action_names=names,
         neighbours=open_neighbours(folder, schema),
-        tastes=_taste_array(folder, TASTE_VECTORS, schema.n_items, schema) if schema.tastes else NO_TASTES,
+        tastes=NO_TASTES if tastes is None else _taste_array(folder, TASTE_VECTORS, schema.n_items, schema),
     )
 
 
 def _tastes(folder: Path, schema: BundleSchema) -> TasteTable | None:
-    if not schema.tastes:
+    if not (schema.tastes and schema.heads):
         return None
     return TasteTable(
         _taste_array(folder, TASTE_TOKENS, schema.items.tokens, schema),
