@@ -18,6 +18,18 @@ def test_a_planted_slope_and_offset_are_found_again():
     assert abs(offset + 2.0) < 0.03
 
 
+def test_what_is_seldom_seen_is_not_taken_for_unwanted():
+    rng = np.random.default_rng(3)
+    logit = rng.normal(size=200_000)
+    seen = rng.choice([1.0, 0.25, 0.05], logit.size)
+    label = rng.random(logit.size) < seen * _sigmoid(0.7 * logit - 0.5)
+    slope, offset = platt(logit, label, seen)
+    assert abs(slope - 0.7) < 0.04
+    assert abs(offset + 0.5) < 0.04
+    blind = platt(logit, label)
+    assert blind[1] < -1.0
+
+
 def test_calibrated_probabilities_have_a_small_error_and_raw_ones_a_large_one():
     rng = np.random.default_rng(1)
     logit = rng.normal(size=50_000) * 3

@@ -11,19 +11,23 @@ SMALLEST_SLOPE = 1e-3
 """At zero or below, a slope would turn the ranking round: such a head knows nothing and its rate is all it says."""
 
 
-def platt(logit: Column, label: npt.NDArray[np.generic]) -> tuple[float, float]:
-    """Return slope and offset such that ``sigmoid(slope * logit + offset)`` fits the labels best, by log-loss.
+def platt(logit: Column, label: npt.NDArray[np.generic], seen: Column | None = None) -> tuple[float, float]:
+    """Return slope and offset such that ``seen * sigmoid(slope * logit + offset)`` fits the labels best, by log-loss.
 
-    *logit* and *label* (0 or 1) have shape ``(n,)``. Newton's method with a whisper of ridge, so that labels which a
-    threshold separates, or labels of one kind, still give finite numbers. Platt, Advances in Large Margin Classifiers,
-    1999; temperature scaling is the case of offset 0 (Guo et al., ICML 2017).
+    *logit*, *label* (0 or 1) and *seen*, the probability that it could happen at all, above 0 and at most 1 and all 1
+    if None, have shape ``(n,)``. Fisher scoring with a whisper of ridge, so that labels which a threshold separates, or
+    labels of one kind, still give finite numbers. Platt, Advances in Large Margin Classifiers, 1999; temperature
+    scaling is the case of offset 0 (Guo et al., ICML 2017).
     """
     x, y = logit.astype(np.float64), label.astype(np.float64)
+    most = np.ones_like(x) if seen is None else seen.astype(np.float64)
     slope, offset = 1.0, 0.0
     for _ in range(STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(x * slope + offset, -30, 30)))
-        weight = np.maximum(p * (1 - p), 1e-9)
-        gradient = np.array([((p - y) * x).sum(), (p - y).sum()])
+        share = (1.0 - p) / np.maximum(1.0 - most * p, 1e-12)
+        weight = np.maximum(most * p * share * (1.0 - p), 1e-9)
+        error = share * (most * p - y)
+        gradient = np.array([(error * x).sum(), error.sum()])
         across = (weight * x).sum()
         hessian = np.array([[(weight * x**2).sum() + 1e-3, across], [across, weight.sum() + 1e-3]])
         change = np.linalg.solve(hessian, gradient)

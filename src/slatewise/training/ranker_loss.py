@@ -12,43 +12,96 @@ from slatewise.training.slates import Slates
 PLACES = 50
 MASKED = -1e9
 LOG_LOSS = 0.1
-"""Share of the per-action log-loss beside the listwise one."""
+"""Share of the per-action log-loss beside the listwise one, for retrieved lists."""
+RETRIEVED, SHOWN = 0, 1
+SUREST = 1e-6
+"""Probabilities stay so far below 1, or a place that looks better than the best seen would have no logarithm."""
 
 
 class SlateLoss(nn.Module):
-    """Softmax over all (candidate, action) pairs of a slate, and a little log-loss per action.
+    """Log-loss for what was shown; for retrieved lists a softmax over (candidate, action) pairs and a little log-loss.
 
-    What comes next is one candidate *and* one action, so the heads share one softmax (ListNet: Cao et al., ICML 2007):
-    a softmax per head would leave their scales free of each other, and their weighted sum with them.
+    Of a slate that was really shown, each item was taken or passed over, the slates of which nothing was taken among
+    them: where most clicks go to the first place, what is told lies between slates, not within one. An item is taken if
+    its place is looked at and it is wanted, so the two probabilities multiply (examination hypothesis: Richardson et
+    al., WWW 2007; learned beside a ranker and left out at serving: PAL, Guo et al., RecSys 2019).
 
-    Position bias is learned beside the ranker, one number per place and action for what was really shown, and left out
-    at serving (PAL: Guo et al., RecSys 2019). Shown and retrieved lists have an origin per action each: where clicks
-    come from shown lists alone, no other list is evidence against clicking what is in it.
+    Of a retrieved list it is known what came next, one candidate *and* one action, so the heads share one softmax
+    (ListNet: Cao et al., ICML 2007). Each kind of list has an origin per action, and of an action that none of its
+    lists holds it says nothing: a view that no slate led to is no evidence against clicking the same item.
     """
+
+    occurs: Tensor
 
     def __init__(self, heads: int, corrects_position: bool) -> None:
         super().__init__()
         self.place = nn.Parameter(torch.zeros(PLACES, heads), requires_grad=corrects_position)
         self.origin = nn.Parameter(torch.full((2, heads), -3.0))
+        self.register_buffer("occurs", torch.ones(2, heads))
 
-    def with_bias(self, logits: Tensor, position: np.ndarray) -> Tensor:
-        """Add what the place of each candidate does to logits ``(l, k, heads)``; *position* ``(l, k)``, -1: none."""
+    @staticmethod
+    def starting_from(slates: Slates, at: np.ndarray, corrects_position: bool) -> SlateLoss:
+        """Return the loss with the rates of the slates *at* to begin with, per kind of list, action and place.
+
+        From zero they would arrive only after the network has taken places for taste.
+        """
+        loss = SlateLoss(slates.label.shape[2], corrects_position)
+        shown = (slates.position[at] >= 0).any(1)
+        for kind in (RETRIEVED, SHOWN):
+            of = at[shown == bool(kind)]
+            taken = slates.label[of].sum((0, 1))
+            if of.size:
+                loss.occurs[kind] = torch.from_numpy((taken > 0).astype(np.float32))
+                loss.origin.data[kind] = _log_odds(taken, of.size)
+        if corrects_position and shown.any():
+            rate = np.log(_rates_by_place(slates, at[shown]))
+            loss.place.data[:] = torch.from_numpy((rate * loss.occurs[SHOWN].numpy()).astype(np.float32))
+        return loss
+
+    def log_seen(self, position: np.ndarray) -> Tensor:
+        """Return the log-probability per action that each place is looked at, ``(l, k, heads)``, the best place's 0.
+
+        *position* ``(l, k)`` is -1 for what was not shown: that counts as looked at.
+        """
         at = torch.from_numpy(np.clip(position, 0, PLACES - 1))
         shown = torch.from_numpy((position >= 0).astype(np.float32))
-        return logits + self.place[at] * shown[..., None]
+        return (self.place - self.place.amax(0))[at] * shown[..., None]
 
     def forward(self, logits: Tensor, slates: Slates, at: np.ndarray, columns: np.ndarray) -> Tensor:
-        """Return the loss of logits ``(l, n, heads)`` for these *columns* of these slates."""
+        """Return the loss per slate of logits ``(l, n, heads)`` for these *columns* of these slates."""
         position = np.take_along_axis(slates.position[at], columns, 1)
         wanted = torch.from_numpy(np.take_along_axis(slates.label[at], columns[..., None], 1).astype(np.float32))
-        held = torch.from_numpy((np.take_along_axis(slates.candidate[at], columns, 1) >= 0).astype(np.float32))[
-            ..., None
-        ]
-        logits = self.with_bias(logits, position)
-        kind = torch.from_numpy((position >= 0).any(1).astype(np.int64))
+        held = torch.from_numpy((np.take_along_axis(slates.candidate[at], columns, 1) >= 0).astype(np.float32))
+        shown = torch.from_numpy((position >= 0).any(1))
+        kind = shown.to(torch.int64)
+        told = held[..., None] * self.occurs[kind][:, None]
         logits = logits + self.origin[kind][:, None]
-        share = (logits + (held - 1.0) * -MASKED).flatten(1).log_softmax(1).view_as(logits)
-        wants = wanted.sum().clamp(min=1.0)
-        listwise: Tensor = -(share * wanted).sum() / wants
-        each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        return listwise + LOG_LOSS * (each * held).sum() / wants
+        log_taken = functional.logsigmoid(logits) + self.log_seen(position)
+        log_passed = torch.log1p(-log_taken.exp().clamp(max=1.0 - SUREST))
+        each = -(wanted * log_taken + (1.0 - wanted) * log_passed)
+        pointwise = (each * told).flatten(1).sum(1)
+        share = (logits + (told - 1.0) * -MASKED).flatten(1).log_softmax(1).view_as(logits)
+        listwise = -(share * wanted * told).flatten(1).sum(1)
+        loss: Tensor = torch.where(shown, pointwise, listwise + LOG_LOSS * pointwise).mean()
+        return loss
+
+
+def _log_odds(taken: np.ndarray, of: int) -> Tensor:
+    """Return the log-odds that a list holds an action, at most even."""
+    return torch.from_numpy(np.minimum(np.log((taken + 0.5) / np.maximum(of - taken, 0.5)), 0.0).astype(np.float32))
+
+
+def _rates_by_place(slates: Slates, at: np.ndarray) -> np.ndarray:
+    """Return the share of each place that was taken, ``(PLACES, heads)``; places never shown as the last shown one."""
+    held = slates.position[at] >= 0
+    place = np.minimum(slates.position[at][held], PLACES - 1)
+    of = np.bincount(place, minlength=PLACES)[:, None]
+    taken = np.zeros((PLACES, slates.label.shape[2]))
+    np.add.at(taken, place, slates.label[at][held])
+    # A place that was hardly shown has the mean rate of all: a whisper of slates is no evidence.
+    mean = (taken.sum(0) + 0.5) / (of.sum() + 1.0)
+    rate = (taken + mean * 10.0) / (of + 10.0)
+    last = int(np.flatnonzero(of[:, 0])[-1])
+    rate[last + 1 :] = rate[last]
+    found: np.ndarray = rate
+    return found

@@ -110,6 +110,34 @@ class Calibrated(nn.Module):
         return torch.sigmoid(logits * self.slope + self.offset)
 
 
+class Heads(nn.Module):
+    """One logit per action: what wanting an item has in common, and what each action has of its own, at first nothing.
+
+    Few lists hold all actions, and what the one kind teaches of an item holds for the others until they say otherwise.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.common = nn.Linear(width, 1)
+        self.own = nn.Linear(width, heads)
+        nn.init.zeros_(self.own.weight)
+        nn.init.zeros_(self.own.bias)
+
+    @property
+    def weight(self) -> Tensor:
+        """Both as one layer's weights, ``(heads, width)``."""
+        return self.common.weight + self.own.weight
+
+    @property
+    def bias(self) -> Tensor:
+        """Both as one layer's biases, ``(heads,)``."""
+        return self.common.bias + self.own.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., width)`` to ``(..., heads)``."""
+        return functional.linear(x, self.weight, self.bias)
+
+
 class RankerModule(Calibrated):
     """Scores ``(b, k)`` candidates, one logit per action. Item and user vectors come from the frozen towers.
 
@@ -141,7 +169,7 @@ class RankerModule(Calibrated):
         self.second = nn.Linear(MLP_WIDTHS[0], MLP_WIDTHS[1])
         self.dropout = nn.Dropout(dropout)
         self.gates = RequestGates(2 * dim + SIDE, GATE_WIDTHS, sum(MLP_WIDTHS), dropout)
-        self.heads = nn.Linear(crossed + MLP_WIDTHS[1], heads)
+        self.heads = Heads(crossed + MLP_WIDTHS[1], heads)
         self.residual = nn.Parameter(torch.ones(heads))
         self.asked = nn.Linear(SIDE, dim, bias=False)
         self.lasting = nn.Linear(dim, dim, bias=False)
@@ -201,15 +229,13 @@ class SmallRanker(Calibrated):
     def __init__(self, features: int, heads: int, dropout: float) -> None:
         super().__init__(heads)
         self.numbers = FeatureInput(features, SMALL_BINS)
-        self.mlp = nn.Sequential(
-            nn.Linear(self.numbers.width, SMALL_WIDTH), nn.GELU(), nn.Dropout(dropout), nn.Linear(SMALL_WIDTH, heads)
-        )
+        self.hidden = nn.Sequential(nn.Linear(self.numbers.width, SMALL_WIDTH), nn.GELU(), nn.Dropout(dropout))
+        self.heads = Heads(SMALL_WIDTH, heads)
         self.residual = nn.Parameter(torch.ones(heads))
 
     def forward(self, feature: Tensor) -> Tensor:
         """Return logits ``(b, k, heads)`` of features ``(b, k, f)``."""
         numbers, pieces = self.numbers(feature)
-        logits: Tensor = (
-            self.mlp(torch.cat([numbers, pieces], -1)) + self.residual * numbers[..., AFFINITY : AFFINITY + 1]
-        )
+        logits: Tensor = self.heads(self.hidden(torch.cat([numbers, pieces], -1)))
+        logits = logits + self.residual * numbers[..., AFFINITY : AFFINITY + 1]
         return logits

@@ -36,6 +36,8 @@ DROPOUT = 0.3
 WINDOW_SHARE = 0.05
 """Share of the planned steps that mean weights look back over (Polyak & Juditsky, 1992; exponential here)."""
 FASTER = 20.0
+SLOWER = 0.3
+"""Rate of what an action has of its own beside what all have in common."""
 UPDATES = 600
 """Updates after which further passes memorise slates, where there are slates enough (docs/experiments.md)."""
 SMALL_SHARE = 0.15
@@ -98,13 +100,17 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
     fit = RankerFit(model)
     useful = judged_slates(slates, given.judges)
     fit.retrieval_ndcg = slate_ndcg(slates.feature[useful][..., AFFINITY], slates, useful)
-    train = train[slates.label[train].any((1, 2))]
-    if not train.size:
+    if not slates.label[train].any():
         return fit  # whoever judges has all that was wanted: nothing is learned, and nothing shipped
-    loss_of = SlateLoss(slates.label.shape[2], settings.position_bias == "corrected")
+    # A slate of which nothing was taken tells what is not wanted; a retrieved list without the wanted tells nothing.
+    train = train[slates.label[train].any((1, 2)) | (slates.position[train] >= 0).any(1)]
+    loss_of = SlateLoss.starting_from(slates, train, settings.position_bias == "corrected")
+    own = list(model.heads.own.parameters())
+    shared = [p for p in model.parameters() if all(p is not q for q in own)]
     # One number per place moves by its own rate alone: at the network's it would not arrive before the passes end.
     groups = [
-        {"params": list(model.parameters()), "weight_decay": WEIGHT_DECAY, "times": 1.0},
+        {"params": shared, "weight_decay": WEIGHT_DECAY, "times": 1.0},
+        {"params": own, "weight_decay": WEIGHT_DECAY, "times": SLOWER},
         {"params": list(loss_of.parameters()), "weight_decay": 0.0, "times": FASTER},
     ]
     optimiser = torch.optim.AdamW(groups, lr=peak)
@@ -147,7 +153,7 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
         if not is_clearly_worse(placed, best):
             best = placed if best is None or placed.sum() > best.sum() else best
             best_state, fit.ndcg = copy.deepcopy(averaged.state_dict()), ndcg
-            fit.calibration, fit.position_bias = calibration, loss_of.place.detach()[:10].T.tolist()
+            fit.calibration, fit.position_bias = calibration, loss_of.log_seen(np.arange(10)).detach().T.tolist()
         if given.clock.elapsed_ms() - start >= budget_ms:
             break
     model.load_state_dict(best_state)
@@ -183,17 +189,14 @@ def scores(
 ) -> np.ndarray:
     """Return the weighted sum of the heads' probabilities, ``(l, k)``: the score that serving ranks by.
 
-    With *placed*, each candidate that was shown scores as where it stood, not as at the first place.
+    With *placed*, each candidate that was shown scores as where it stood, not as where it is surely looked at.
     """
     if not at.size:
         return np.zeros((0, data.slates.candidate.shape[1]), np.float32)
-    logits = torch.cat(_judged_logits(model, data, at))
+    probability = model.probabilities(torch.cat(_judged_logits(model, data, at)))
     if placed is not None:
-        position = data.slates.position[at]
-        logits = placed.with_bias(logits, position) - placed.with_bias(
-            torch.zeros_like(logits), np.minimum(position, 0)
-        )
-    found: np.ndarray = (model.probabilities(logits) * torch.from_numpy(weights.astype(np.float32))).sum(-1).numpy()
+        probability = probability * placed.log_seen(data.slates.position[at]).exp()
+    found: np.ndarray = (probability * torch.from_numpy(weights.astype(np.float32))).sum(-1).numpy()
     return found
 
 
@@ -208,8 +211,8 @@ def calibrate(
 ) -> list[dict[str, float]]:
     """Fit slope and offset per head (Platt 1999) on held-back slates, and report the error that is left.
 
-    Where enough was really shown, on that alone: a probability is then that of the action at the first place. Else on
-    retrieved lists that hold something wanted.
+    Where enough was really shown, on that alone: a probability is then that of the action once looked at, as at the
+    best place. Else on retrieved lists that hold something wanted.
     """
     slates = data.slates
     shown = judge[(slates.position[judge] >= 0).any(1)]
@@ -217,14 +220,14 @@ def calibrate(
     if not at.size:
         return []
     held = slates.candidate[at] >= 0
-    logits = loss.with_bias(torch.cat(_judged_logits(model, data, at)), slates.position[at])
-    logit, label = logits.numpy()[held].astype(np.float64), slates.label[at][held].astype(np.float64)
-    first = loss.place.detach()[0].numpy() if shown.size >= ENOUGH_SHOWN else np.zeros(logit.shape[1])
+    logit = torch.cat(_judged_logits(model, data, at)).numpy()[held].astype(np.float64)
+    seen = loss.log_seen(slates.position[at]).exp().numpy()[held].astype(np.float64)
+    label = slates.label[at][held].astype(np.float64)
     report: list[dict[str, float]] = []
     for head in range(logit.shape[1]):
-        slope, offset = platt(logit[:, head], label[:, head])
-        model.slope[head], model.offset[head] = slope, offset + slope * float(first[head])
-        probability = 1.0 / (1.0 + np.exp(-(logit[:, head] * slope + offset)))
+        slope, offset = platt(logit[:, head], label[:, head], seen[:, head])
+        model.slope[head], model.offset[head] = slope, offset
+        probability = seen[:, head] / (1.0 + np.exp(-(logit[:, head] * slope + offset)))
         report.append(
             {
                 "slope": slope,
