@@ -100,6 +100,12 @@ def main():
     parser.add_argument("--visits", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--position-bias", type=float, default=ShopSettings().position_bias)
+    parser.add_argument(
+        "--view-share",
+        type=float,
+        default=ShopSettings().view_share,
+        help="how often users find an item on their own: at 0 all that is known was shown",
+    )
     parser.add_argument("--folder", type=Path, help="keep the trained systems here, and use what is there")
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
@@ -107,7 +113,7 @@ def main():
     overrides = dict(pair.split("=", 1) for pair in given.set)
     overrides = {name: json.loads(value) if value[0].isdigit() else value for name, value in overrides.items()}
     world = replace(ShopSettings(), n_users=given.users, n_items=given.items, seed=given.seed)
-    data, shop = generate(replace(world, position_bias=given.position_bias))
+    data, shop = generate(replace(world, position_bias=given.position_bias, view_share=given.view_share))
     homes = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)

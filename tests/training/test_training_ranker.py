@@ -210,6 +210,23 @@ def test_slates_of_which_nothing_was_taken_teach_too() -> None:
     assert np.corrcoef(logits, feature[:, 0, 0])[0, 1] > 0.8
 
 
+def test_the_loss_begins_at_the_rates_of_each_kind_of_list() -> None:
+    rng = np.random.default_rng(5)
+    label = np.zeros((4000, 4, 2), bool)
+    position = np.tile(np.arange(4), (4000, 1))
+    position[2000:] = -1
+    label[:2000, :, 1] = rng.random((2000, 4)) < 0.4 * np.array([1.0, 0.5, 0.25, 0.1])
+    label[2000:, 0, 0] = True
+    given = slates_of(np.zeros((4000, 4, 2), np.float32), label, position)
+    loss = SlateLoss.starting_from(given, np.arange(4000), corrects_position=True)
+    assert loss.occurs.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    seen = loss.log_seen(np.arange(6)[None]).exp()[0]
+    assert np.allclose(seen[:, 1].detach().numpy(), [1.0, 0.5, 0.25, 0.1, 0.1, 0.1], atol=0.05)
+    assert (loss.log_seen(np.array([[-1, -1]])) == 0.0).all(), "what was retrieved is looked at"
+    naive = SlateLoss.starting_from(given, np.arange(4000), corrects_position=False)
+    assert (naive.log_seen(np.arange(6)[None]) == 0.0).all()
+
+
 def test_padding_is_no_candidate() -> None:
     given = biased(6)
     given.candidate[:, 5:] = -1

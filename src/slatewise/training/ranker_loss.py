@@ -14,6 +14,8 @@ MASKED = -1e9
 LOG_LOSS = 0.1
 """Share of the per-action log-loss beside the listwise one, for retrieved lists."""
 RETRIEVED, SHOWN = 0, 1
+DOUBT = 10.0
+"""Candidates' worth of doubt about a place."""
 SUREST = 1e-6
 """Probabilities stay so far below 1, or a place that looks better than the best seen would have no logarithm."""
 
@@ -46,16 +48,16 @@ class SlateLoss(nn.Module):
         From zero they would arrive only after the network has taken places for taste.
         """
         loss = SlateLoss(slates.label.shape[2], corrects_position)
-        shown = (slates.position[at] >= 0).any(1)
         for kind in (RETRIEVED, SHOWN):
-            of = at[shown == bool(kind)]
-            taken = slates.label[of].sum((0, 1))
-            if of.size:
-                loss.occurs[kind] = torch.from_numpy((taken > 0).astype(np.float32))
-                loss.origin.data[kind] = _log_odds(taken, of.size)
-        if corrects_position and shown.any():
-            rate = np.log(_rates_by_place(slates, at[shown]))
-            loss.place.data[:] = torch.from_numpy((rate * loss.occurs[SHOWN].numpy()).astype(np.float32))
+            of = at[(slates.position[at] >= 0).any(1) == bool(kind)]
+            if not of.size:
+                continue
+            rate = _rates_by_place(slates, of, kind == SHOWN and corrects_position)
+            loss.occurs[kind] = torch.from_numpy(slates.label[of].any((0, 1)).astype(np.float32))
+            best = np.minimum(rate.max(0), 0.5)
+            loss.origin.data[kind] = torch.from_numpy(np.log(best / (1.0 - best)).astype(np.float32))
+            if kind == SHOWN:
+                loss.place.data[:] = torch.from_numpy(np.log(rate).astype(np.float32)) * loss.occurs[SHOWN]
         return loss
 
     def log_seen(self, position: np.ndarray) -> Tensor:
@@ -86,22 +88,19 @@ class SlateLoss(nn.Module):
         return loss
 
 
-def _log_odds(taken: np.ndarray, of: int) -> Tensor:
-    """Return the log-odds that a list holds an action, at most even."""
-    return torch.from_numpy(np.minimum(np.log((taken + 0.5) / np.maximum(of - taken, 0.5)), 0.0).astype(np.float32))
+def _rates_by_place(slates: Slates, at: np.ndarray, by_place: bool) -> np.ndarray:
+    """Return the share of the candidates at each place that was taken, ``(PLACES, heads)``, or everywhere that of all.
 
-
-def _rates_by_place(slates: Slates, at: np.ndarray) -> np.ndarray:
-    """Return the share of each place that was taken, ``(PLACES, heads)``; places never shown as the last shown one."""
-    held = slates.position[at] >= 0
-    place = np.minimum(slates.position[at][held], PLACES - 1)
+    Places never shown count as the last one shown.
+    """
+    held = slates.candidate[at] >= 0
+    place = np.clip(slates.position[at][held], 0, PLACES - 1) if by_place else np.zeros(int(held.sum()), np.int64)
     of = np.bincount(place, minlength=PLACES)[:, None]
     taken = np.zeros((PLACES, slates.label.shape[2]))
     np.add.at(taken, place, slates.label[at][held])
-    # A place that was hardly shown has the mean rate of all: a whisper of slates is no evidence.
+    # A place that was hardly shown has about the rate of all: a whisper of slates is no evidence.
     mean = (taken.sum(0) + 0.5) / (of.sum() + 1.0)
-    rate = (taken + mean * 10.0) / (of + 10.0)
+    rate: np.ndarray = (taken + mean * DOUBT) / (of + DOUBT)
     last = int(np.flatnonzero(of[:, 0])[-1])
     rate[last + 1 :] = rate[last]
-    found: np.ndarray = rate
-    return found
+    return rate
