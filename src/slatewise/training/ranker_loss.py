@@ -17,7 +17,7 @@ RETRIEVED, SHOWN = 0, 1
 DOUBT = 10.0
 """Candidates' worth of doubt about a place."""
 SUREST = 1e-6
-"""Probabilities stay so far below 1, or a place that looks better than the best seen would have no logarithm."""
+"""Probabilities stay so far below 1, or what was passed over against all certainty would cost infinitely much."""
 
 
 class SlateLoss(nn.Module):
@@ -70,7 +70,7 @@ class SlateLoss(nn.Module):
         return (self.place - self.place.amax(0))[at] * shown[..., None]
 
     def forward(self, logits: Tensor, slates: Slates, at: np.ndarray, columns: np.ndarray) -> Tensor:
-        """Return the loss per slate of logits ``(l, n, heads)`` for these *columns* of these slates."""
+        """Return the mean loss of a slate, of logits ``(l, n, heads)`` for these *columns* of these slates."""
         position = np.take_along_axis(slates.position[at], columns, 1)
         wanted = torch.from_numpy(np.take_along_axis(slates.label[at], columns[..., None], 1).astype(np.float32))
         held = torch.from_numpy((np.take_along_axis(slates.candidate[at], columns, 1) >= 0).astype(np.float32))
