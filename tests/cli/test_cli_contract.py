@@ -115,6 +115,8 @@ def test_rejected_rows_are_shown_with_line_numbers_and_do_not_stop_the_rest(tmp_
     [
         (["recommend", "u", "--home", "nowhere"], 2, "--home"),
         (["recommend", "u", "--home", "HOME", "--context", "mobile"], 2, "--context"),
+        (["recommend", "u", "--home", "HOME", "--weight", "buy=much"], 2, "NAME=NUMBER"),
+        (["recommend", "u", "--home", "HOME", "--weight", "stare=1"], 2, "one of interaction, view"),
         (["settings", "--set", "retrieval.twotower=1"], 2, "retrieval.two_tower"),
         (["settings", "--set", "nonsense"], 2, "NAME=VALUE"),
         (["bundles", "promote", "x", "--home", "HOME"], 3, "x"),

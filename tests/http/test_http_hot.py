@@ -26,6 +26,7 @@ QUERY = {
     "exclude": ["c"],
     "where": {"price": {"lt": 50, "in": [1, "x"]}, "categories": ["s", "t"], "brand": "Acme", "new": True},
     "context": {"device": "phone", "hour": 7, "app": True, "tests": ["a", "b"], "none": None},
+    "weights": {"buy": 10, "view": 0.5},
     "min_version": 3,
     "deadline_ms": 60_000,
     "explain": False,

@@ -67,6 +67,7 @@ def test_everything_sent_reaches_the_query(call, home):
             "exclude": ["c"],
             "where": {"price": {"lt": 50, "in": [1, "x"]}, "categories": ["s", "t"], "brand": "Acme"},
             "context": {"device": "phone", "hour": 7, "app": True, "tests": ["a", "b"], "none": None},
+            "weights": {"buy": 10, "dislike": -0.5},
             "min_version": 6,
             "deadline_ms": 50,
             "explain": True,
@@ -80,6 +81,7 @@ def test_everything_sent_reaches_the_query(call, home):
     assert 0 < query.deadline_ms <= 50, "what a busy server made it wait comes off"
     assert query.where == {"price": {"lt": 50.0, "in": (1.0, "x")}, "categories": ("s", "t"), "brand": "Acme"}
     assert query.context == {"device": "phone", "hour": 7.0, "app": True, "tests": ("a", "b")}
+    assert query.weights == {"buy": 10.0, "dislike": -0.5}
     assert query.explain
     assert query.cursor == "3"
 
@@ -165,6 +167,10 @@ def test_queries_waiting_for_a_version_never_keep_out_the_event_they_wait_for(ca
         ({"context": {"page": {"deep": 1}}}, "context.page"),
         ({"context": {"hour": 10**400}}, "context.hour"),
         ({"context": ["app"]}, "context"),
+        ({"weights": {"buy": "1"}}, "weights.buy"),
+        ({"weights": {"buy": 1e7}}, "weights.buy"),
+        ({"weights": {"buy": None}}, "weights.buy"),
+        ({"weights": [1.0]}, "weights"),
         ({"context": {f"c{i}": 1 for i in range(101)}}, "context"),
     ],
 )

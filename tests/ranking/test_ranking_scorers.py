@@ -59,6 +59,13 @@ def test_heads_without_a_weight_and_weights_without_a_head_are_ignored():
     assert "buy" in scored.probabilities
 
 
+def test_weights_of_the_query_stand_in_action_by_action():
+    query = resolved(vector=item_vectors(np.array([1])), weights={"buy": 0.5, "hide": 1, "share": 7.0})
+    scored = scorer({"click": 1.0, "buy": 4.0}).score(query, candidates(range(5)))
+    p = scored.probabilities
+    assert scored.score == pytest.approx(p["click"] + 0.5 * p["buy"] + p["hide"], rel=1e-6)
+
+
 def test_a_ranker_without_any_weighted_head_is_refused():
     with pytest.raises(ConfigError, match="no action of the ranker"):
         scorer({"share": 1.0})

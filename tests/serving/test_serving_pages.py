@@ -141,6 +141,7 @@ def test_rules_of_reranking_hold_on_every_page(build_cached, clock, ask):
         {"user_id": None},
         {"where": {"categories": "c1"}},
         {"context": {"surface": "home"}},
+        {"weights": {"buy": 9.0}},
         {"history": (PastAction(item_id="i9"),)},
         {"history": ()},
         {"vector": (1.0,) * DIM},

@@ -122,7 +122,8 @@ def test_after_a_while_it_is_composed_anew(repeats, ask, later):
 
 @pytest.mark.parametrize("asked", [
     {"size": 4}, {"context": {"device": "phone"}}, {"exclude": frozenset({"i9"})}, {"where": {"colour": "red"}},
-    {"explain": True}, {"min_version": 1}, {"history": (PastAction(item_id="i1"),)}, {"vector": (1.0, 0.0, 0.0, 0.0)},
+    {"weights": {"buy": 2.0}}, {"explain": True}, {"min_version": 1}, {"history": (PastAction(item_id="i1"),)},
+    {"vector": (1.0, 0.0, 0.0, 0.0)},
 ])  # fmt: skip
 def test_another_question_is_never_answered_by_it(repeats, ask, asked):
     front = repeats()

@@ -145,6 +145,13 @@ def test_a_resolution_is_unsettled_while_a_view_runs_ahead_of_the_others():
         ("context.page", {"context": {"page": (0.5, 1.0)}}),
         ("context.device", {"context": {"device": None}}),
         ("context", {"context": {f"c{i}": 1.0 for i in range(101)}}),
+        ("weights", {"weights": {"stare": 1.0}}),
+        ("weights", {"weights": ("click",)}),
+        ("weights.click", {"weights": {"click": float("nan")}}),
+        ("weights.click", {"weights": {"click": "2"}}),
+        ("weights.click", {"weights": {"click": True}}),
+        ("weights.click", {"weights": {"click": -1.1e6}}),
+        ("weights", {"weights": dict.fromkeys(Settings().action_names, 0)}),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_field(field, asked):

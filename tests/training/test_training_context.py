@@ -92,6 +92,18 @@ def test_a_surface_that_training_never_saw_is_no_surface(trained: SimpleNamespac
     assert unknown == pytest.approx(leanings(trained, {}), abs=1e-3)
 
 
+def test_weights_of_a_request_order_its_answer_and_no_other(trained: SimpleNamespace) -> None:
+    usual = trained.home.recommend("u1", size=40, context=HOME)
+    turned = trained.home.recommend("u1", size=40, context=HOME, weights={"click": -2.0})
+    score = {item.item_id: item.score for item in usual.items}
+    assert {item.item_id for item in turned.items} == set(score)
+    assert [item.score for item in turned.items] == pytest.approx(
+        [-2.0 * score[item.item_id] for item in turned.items], abs=1e-3
+    )
+    assert turned.items[0].item_id.startswith("c1"), "on this surface the other category is clicked"
+    assert trained.home.recommend("u1", size=40, context=HOME).items[0].item_id.startswith("c0")
+
+
 def test_what_the_ranker_reads_live_is_what_it_read_in_training(
     trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,8 @@ def test_bad_input_names_field_value_and_what_would_be_right_and_stores_nothing(
         home.recommend("u1", size=0)
     with pytest.raises(InputError, match=r"context\.page.*takes no vectors"):
         home.recommend("u1", context={"page": (0.5, 1.0)})
+    with pytest.raises(InputError, match=r"weights\.click.*inf.*a number from"):
+        home.recommend("u1", weights={"click": float("inf")})
     assert home.version == version
 
 
@@ -205,7 +207,7 @@ def test_towers_that_do_not_beat_the_spectral_factors_leave_retrieval_to_them(tm
     pytest.importorskip("torch", reason="training needs the extra slatewise[train]")
     items, users, events = walkers()
     # No time to learn: the towers stay as they were drawn.
-    idle = {"training.dim": 16, "training.minutes": 1e-9, "training.ranker_epochs": 6, "training.batch_size": 8}
+    idle = {"training.dim": 16, "training.minutes": 1e-9, "training.ranker_epochs": 2, "training.batch_size": 8}
     with slatewise.open(tmp_path / "home", settings=idle) as home:
         home.put_items([*items])
         home.put_users(users)

@@ -43,6 +43,17 @@ def scalars(option: str, given: list[str] | None) -> dict[str, AttributeValue]:
     return {name: _scalar(text) for name, text in pairs(option, given).items()}
 
 
+def numbers(option: str, given: list[str] | None) -> dict[str, float]:
+    """Return NAME=NUMBER options as a mapping. Raises InputError for one that is no number."""
+    found: dict[str, float] = {}
+    for name, text in pairs(option, given).items():
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise InputError(option, f"{name}={text}", "NAME=NUMBER") from None
+    return found
+
+
 def _scalar(text: str) -> str | float | bool:
     try:
         return msgspec.json.decode(text, type=str | float | bool)

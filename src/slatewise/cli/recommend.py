@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from slatewise.cli.options import HomeOption, JsonOption, SetOption, open_home, pairs, scalars
+from slatewise.cli.options import HomeOption, JsonOption, SetOption, numbers, open_home, pairs, scalars
 from slatewise.cli.terminal import print_json, results
 from slatewise.domain.answer import Answer, ExplainedCandidate
 from slatewise.wiring.home import Home
@@ -27,6 +27,12 @@ ContextOption = Annotated[
         "--context",
         metavar="NAME=VALUE",
         help="Where the request comes from: text, a number, true or false; in double quotes text; repeatable.",
+    ),
+]
+WeightOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight", metavar="ACTION=NUMBER", help="What an action counts for in this answer's scores; repeatable."
     ),
 ]
 CursorOption = Annotated[
@@ -51,6 +57,7 @@ def recommend(
     history: HistoryOption = None,
     where: WhereOption = None,
     context: ContextOption = None,
+    weight: WeightOption = None,
     cursor: CursorOption = None,
     deadline_ms: DeadlineOption = None,
     overrides: SetOption = None,
@@ -63,9 +70,11 @@ def recommend(
       slatewise recommend alice --home H
 
       slatewise recommend --home H --history i1,i2 --where categories=shoes --context device=mobile
+
+      slatewise recommend alice --home H --weight buy=10 --weight view=0
     """
     with open_home(home, overrides, must_exist=True) as opened:
-        asked = _asked(user_id, size, history, where, context)
+        asked = _asked(user_id, size, history, where, context, weight)
         answer = opened.recommend(**asked, cursor=cursor, deadline_ms=deadline_ms)
         if as_json:
             print_json(asdict(answer))
@@ -81,6 +90,7 @@ def explain(
     history: HistoryOption = None,
     where: WhereOption = None,
     context: ContextOption = None,
+    weight: WeightOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,7 +103,7 @@ def explain(
       slatewise explain alice --home H --item i42
     """
     with open_home(home, overrides, must_exist=True) as opened:
-        answer = opened.recommend(**_asked(user_id, size, history, where, context), explain=True)
+        answer = opened.recommend(**_asked(user_id, size, history, where, context, weight), explain=True)
     candidates = answer.explanation or ()
     if item is not None:
         candidates = tuple(c for c in candidates if c.item_id == item)
@@ -130,7 +140,12 @@ def similar(
 
 
 def _asked(
-    user_id: str | None, size: int, history: str | None, where: list[str] | None, context: list[str] | None
+    user_id: str | None,
+    size: int,
+    history: str | None,
+    where: list[str] | None,
+    context: list[str] | None,
+    weight: list[str] | None,
 ) -> dict[str, Any]:
     """Return what was asked as `Home.recommend` takes it."""
     past = [part.strip() for part in history.split(",") if part.strip()] if history is not None else None
@@ -140,6 +155,7 @@ def _asked(
         "history": past,
         "where": dict(pairs("--where", where)),
         "context": scalars("--context", context),
+        "weights": numbers("--weight", weight),
     }
 
 

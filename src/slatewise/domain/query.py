@@ -23,6 +23,11 @@ class PastAction:
     action: str | None = None
     at: float | None = None
 
+    @staticmethod
+    def of(step: str | PastAction) -> PastAction:
+        """Return the step; an item's id alone is one of the default action."""
+        return PastAction(item_id=step) if isinstance(step, str) else step
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
@@ -33,6 +38,8 @@ class Query:
     ``where`` maps an attribute (or ``categories``, ``title``, ``item_id``) to a condition, all of which must hold.
     ``context`` says where the request comes from (surface, device, anything but vectors): it is logged with what was
     shown, the ranker learns from it, and where it has the name of a user's attribute it outranks what is stored.
+    ``weights`` maps actions to what their probability counts for in the score of this answer, in place of
+    ``actions.NAME.weight``; actions that it does not name keep theirs. Where no ranker ranks they change nothing.
     """
 
     request_id: str
@@ -44,6 +51,7 @@ class Query:
     exclude: frozenset[str] = frozenset()
     where: Mapping[str, Condition] = field(default_factory=dict)
     context: Mapping[str, AttributeValue] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
     min_version: int | None = None
     deadline_ms: float | None = None
     explain: bool = False

@@ -52,6 +52,7 @@ def query(sent: RecommendationIn, request_id: str, now: float) -> Query:
         exclude=frozenset(sent.exclude),
         where=sent.where,
         context=_present(sent.context),
+        weights=sent.weights,
         min_version=sent.min_version,
         deadline_ms=sent.deadline_ms,
         explain=sent.explain,

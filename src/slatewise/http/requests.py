@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from slatewise.http.fields import MANY, Condition, ContextValue, Id, Key, Seconds, Value
 from slatewise.ingest.validation import MAX_ATTRIBUTES, MAX_TEXT, MAX_VALUES
 from slatewise.serving.cursors import MAX_CURSOR
+from slatewise.serving.weights import MAX_WEIGHT
 
 CONDITIONS = 64
 
@@ -119,6 +120,10 @@ Step = Annotated[
 """An item id alone, or with its action and time. Tags stand in brackets so that error messages can leave them out."""
 
 
+Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
+"""What an action's probability counts for; negative for what is not wanted."""
+
+
 class RecommendationIn(Sent):
     """What to recommend for. Of vector, history and user_id the first one given decides; none is an anonymous user."""
 
@@ -127,6 +132,7 @@ class RecommendationIn(Sent):
             "examples": [
                 {"user_id": "u1", "size": 10, "context": {"surface": "home", "device": "mobile"}},
                 {"history": ["shoe-7", {"item_id": "sock-2", "action": "buy"}], "where": {"price": {"lt": 50}}},
+                {"user_id": "u1", "weights": {"buy": 10, "view": 0}},
             ]
         }
     )
@@ -152,6 +158,12 @@ class RecommendationIn(Sent):
         max_length=MAX_ATTRIBUTES,
         description="Where the request comes from, such as surface and device. Logged with what was shown; the ranker "
         "learns from it, and one named like a user's attribute outranks what is stored. No vectors.",
+    )
+    weights: dict[Id, Weight] = Field(
+        default_factory=dict,
+        max_length=MAX_ATTRIBUTES,
+        description="Action to what its probability counts for in this answer's scores, in place of the settings' "
+        "weight; actions left out keep theirs. Where no ranker ranks they change nothing.",
     )
     min_version: int | None = Field(
         None, ge=0, description="Wait (serving.max_wait_ms at most) until the answer reflects this version of an event."

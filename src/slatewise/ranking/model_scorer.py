@@ -28,6 +28,8 @@ class RankerInputs(Protocol):
 class ModelScorer:
     """Prices a candidate as the sum of weight times probability over the actions that have both. Thread-safe.
 
+    What a query says in ``weights`` stands in for *weights*, action by action.
+
     Raises ConfigError where no head of the ranker has a weight.
     """
 
@@ -37,8 +39,8 @@ class ModelScorer:
         self._ranker = ranker
         self._frame = frame
         self._inputs = inputs
-        self._weights = {action: np.float32(weights[action]) for action in ranker.actions if action in weights}
-        if not self._weights:
+        self._weights = {action: weights.get(action, 0.0) for action in ranker.actions}
+        if not any(action in weights for action in ranker.actions):
             raise ConfigError(f"no action of the ranker ({', '.join(ranker.actions)}) has a weight in [actions]")
 
     def score(self, query: Resolved, candidates: Candidates) -> Scored:
@@ -50,5 +52,7 @@ class ModelScorer:
         probabilities = self._ranker.predict(history, user, request, vectors, features)
         score = np.zeros(len(candidates), np.float32)
         for action, weight in self._weights.items():
-            score += weight * probabilities[action]
+            wanted = query.query.weights.get(action, weight)
+            if wanted:
+                score += np.float32(wanted) * probabilities[action]
         return Scored(score, names, features, probabilities)

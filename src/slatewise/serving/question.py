@@ -45,7 +45,8 @@ class Questions:
         self._secret = secret
 
     def theme(self, resolution: Resolution) -> bytes:
-        """Return what one walk through pages has in common: who asks, from where, under which conditions.
+        """Return what one walk through pages has in common: who asks, from where, under which conditions, for
+        what.
 
         Not its size and exclusions, which may change from page to page; nor instant, request id, deadline or wish to be
         explained, which do not shape a slate.
@@ -55,6 +56,7 @@ class Questions:
             b"" if query.user_id is None else b"=" + query.user_id.encode(),
             canonical(query.where).encode() if query.where else b"",
             canonical(query.context).encode() if query.context else b"",
+            canonical(query.weights).encode() if query.weights else b"",
         ]
         if query.vector is not None and resolved.vector is not None:
             parts += [b"vector", resolved.vector.tobytes()]

@@ -17,6 +17,7 @@ from slatewise.domain.settings import Settings
 from slatewise.ingest.validation import check_context
 from slatewise.ports.stores import Catalogue, UserStore
 from slatewise.serving.allow import AllowMasks
+from slatewise.serving.weights import check_weights
 
 EncodeUser: TypeAlias = Callable[[History, Mapping[str, AttributeValue], Mapping[str, AttributeValue]], Vectors | None]
 """History, user attributes, query context -> user vector ``(1, d)``, None where no tower can make one."""
@@ -60,6 +61,7 @@ class QueryResolver:
     ) -> None:
         self._settings = settings
         self._actions = {name: i for i, name in enumerate(settings.action_names)}
+        self._weights = {name: action.weight for name, action in settings.actions.items()}
         self._default_action = self._actions.get(settings.ingest.default_action, 0)
         self._seen_actions = np.array(sorted(settings.seen_actions), np.int64)
         self._catalogue = catalogue
@@ -112,6 +114,8 @@ class QueryResolver:
             raise InputError("deadline_ms", deadline, "a number of milliseconds above 0")
         # The context is logged with the slate: what may not be stored is refused before it shapes an answer.
         check_context("context", query.context)
+        if query.weights:
+            check_weights(query.weights, self._weights)
 
     def _given_vector(self, query: Query) -> Vectors | None:
         if query.vector is None:

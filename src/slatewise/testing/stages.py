@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -23,6 +24,7 @@ def resolved(
     vector: Vectors | None = None,
     allow: Mask | None = None,
     at: float = NOW,
+    weights: Mapping[str, float] = MappingProxyType({}),
 ) -> Resolved:
     """Return a resolved query as a stage sees it."""
     past = (
@@ -31,7 +33,7 @@ def resolved(
         else History(history, np.zeros(history.size, np.int64), np.full(history.size, NOW))
     )
     return Resolved(
-        query=Query(request_id="r", at=at, size=size),
+        query=Query(request_id="r", at=at, size=size, weights=weights),
         user=UserState(row=0, version=1, history=past, seen=np.array(seen, np.int64)),
         vector=vector,
         blocked=np.unique(np.array([*seen, *blocked], np.int64)),

@@ -288,6 +288,7 @@ class Home:
         exclude: Sequence[str] = (),
         where: Mapping[str, Condition] | None = None,
         context: Mapping[str, AttributeValue] | None = None,
+        weights: Mapping[str, float] | None = None,
         min_version: int | None = None,
         deadline_ms: float | None = None,
         explain: bool = False,
@@ -295,21 +296,20 @@ class Home:
     ) -> Answer:
         """Return the ranked items for a user, for a given history, or for nobody in particular.
 
-        With the *cursor* of an answer to the same query, the items behind those that one showed. Raises InputError for
-        a query that makes no sense, Expired for a cursor that is too old, NotReady without a live bundle.
+        With the *cursor* of an answer to the same query, the items behind those that one showed. *weights* stand in for
+        ``actions.NAME.weight`` in this answer. Raises InputError for a query that makes no sense, Expired for a cursor
+        that is too old, NotReady without a live bundle.
         """
-        past = None
-        if history is not None:
-            past = tuple(PastAction(item_id=h) if isinstance(h, str) else h for h in history)
         query = Query(
             request_id=self.new_request_id(),
             at=self.clock.now(),
             size=size,
             user_id=user_id,
-            history=past,
+            history=None if history is None else tuple(map(PastAction.of, history)),
             exclude=frozenset(exclude),
             where=where or {},
             context=context or {},
+            weights=weights or {},
             min_version=min_version,
             deadline_ms=deadline_ms,
             explain=explain,
