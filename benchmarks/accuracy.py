@@ -10,8 +10,9 @@
 user's last item: HR@10, NDCG@10. Test items never enter the HOME that is trained. Before anything is served every user
 is deleted: slates are asked for with the history in the query and come from the real READ line without a ranker.
 `cold` withholds a tenth of the items from training and gives the models their attributes only. `cascade` replays the
-hidden interactions through the whole READ line, beside the order of retrieval and trees on the ranker's own features.
-`ctr` fits click prediction on train.csv, chooses the pass and calibrates on valid.csv, and only then opens test.csv.
+hidden interactions through the whole READ line, beside the order of retrieval, the ranker's small variant, and trees
+on its own features. `ctr` fits click prediction on train.csv, chooses the pass and calibrates on valid.csv, and only
+then opens test.csv.
 
 ``--set training.x=y`` overrides a setting, for `ctr` ``--set dropout=y`` the recipe (then it is not the default one),
 ``--subset N`` judges N users, and ``--seeds 0`` the baselines alone.

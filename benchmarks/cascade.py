@@ -1,4 +1,7 @@
-"""The cascade judged as one: retrieve 100, rank, keep 10, on any folder in the import layout. See `accuracy.py`."""
+"""The cascade judged as one: retrieve 100, rank, keep 10, on any folder in the import layout. See `accuracy.py`.
+
+Beside the deep ranker stands its small variant: what the deep parts are worth on these data.
+"""
 
 import json
 import resource
@@ -32,6 +35,9 @@ def measure_cascade(folder: Path, split: str | None, seeds: int, overrides: dict
             settings = {"telemetry.impressions": "off", "cache.max_bytes": 0, "training.seed": seed, **overrides}
             with Home(Path(scratch) / "home", settings=settings) as home:
                 found.append(measured(home, folder, mapping, split, progress, cases))
+            with Home(Path(scratch) / "home", settings=settings | {"ranking.kind": "small"}) as home:
+                small = home.evaluate(split=split, max_cases=cases, progress=progress)
+                found[-1]["small"] = figures(small.stages["final"])
         print(json.dumps({"seed": seed, **found[-1]}), flush=True)
     first = found[0]
 
@@ -43,6 +49,7 @@ def measure_cascade(folder: Path, split: str | None, seeds: int, overrides: dict
         "retrieval": mean("retrieval"),
         "cascade": mean("cascade"),
         "lambdarank": mean("lambdarank"),
+        "small": mean("small"),
         "lift": {
             "ndcg@10": mean("cascade")["ndcg@10"] - mean("retrieval")["ndcg@10"],
             "relative": round(mean("cascade")["ndcg@10"] / max(mean("retrieval")["ndcg@10"], 1e-9) - 1, 4),
@@ -54,15 +61,16 @@ def measure_cascade(folder: Path, split: str | None, seeds: int, overrides: dict
     }
 
 
+def figures(values) -> dict:
+    return {name: round(values[name], 4) for name in KEPT if name in values}
+
+
 def measured(home: Home, folder: Path, mapping: dict, split: str, progress, cases: int | None) -> dict:
     home.import_data(folder, mapping=mapping, progress=progress)
     start = time.perf_counter()
     facts = home.train(holdout=split, progress=progress).facts
     took = time.perf_counter() - start
     report = home.evaluate(split=split, max_cases=cases, progress=progress)
-
-    def figures(values) -> dict:
-        return {name: round(values[name], 4) for name in KEPT if name in values}
 
     interval = report.bootstrap["final_vs_filtered"]
     told = report.to_json()
