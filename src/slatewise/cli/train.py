@@ -61,16 +61,31 @@ def show(bundle: str, facts: dict[str, Any], live: bool) -> None:
     results.print(f"  lists    {lists}; {facts['plan']}")
     for line in _retriever(facts.get("retriever")):
         results.print(line)
+    for line in _ranker(facts):
+        results.print(line)
+
+
+def _ranker(facts: dict[str, Any]) -> list[str]:
+    """Say what the ranker reaches beside its rivals, and which actions it can say nothing of."""
     ranker = facts.get("ranker")
     if ranker is None:
         why = "there was too little to learn it from" if "retriever" in facts else "deep models were not trained"
-        results.print(f"  ranker   none: {why}; retrieval's order stands")
-    else:
-        verdict = "shipped" if ranker["shipped"] else "not shipped: it does not beat retrieval"
-        results.print(
-            f"  ranker   NDCG@10 {ranker['validation_ndcg@10']:.4f} on held-back slates, "
-            f"retrieval's order {ranker['retrieval_ndcg@10']:.4f}: {verdict}"
+        return [f"  ranker   none: {why}; retrieval's order stands"]
+    trees = ranker["lambdarank_ndcg@10"]
+    lines = [
+        f"  ranker   NDCG@10 {ranker['validation_ndcg@10']:.4f} on held-back slates: "
+        + ("shipped" if ranker["shipped"] else "not shipped, it does not beat retrieval"),
+        f"  beside   small variant {ranker['small_ndcg@10']:.4f}, "
+        + ("" if trees is None else f"boosted trees {trees:.4f}, ")
+        + f"retrieval's order {ranker['retrieval_ndcg@10']:.4f}",
+    ]
+    silent = [name for name, found in ranker["calibration"].items() if not found["rate"]]
+    if silent:
+        lines.append(
+            f"  silent   {', '.join(silent)}: no held-back slate led to that, so its weight counts for nothing "
+            "(an interaction names its slate by request_id)"
         )
+    return lines
 
 
 def _retriever(judged: dict[str, Any] | None) -> list[str]:
