@@ -32,7 +32,7 @@ SMALL = {
     "training.dim": 16,
     "training.history_length": 10,
     "training.epochs": 3,
-    "training.ranker_epochs": 8,
+    "training.ranker_epochs": 6,
     "training.negatives": 32,
     "training.learning_rate": 0.004,
     "training.threads": 1,
