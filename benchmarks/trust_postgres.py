@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -161,29 +161,29 @@ def _life(home: Path, url: str, life: str, twin: str, chance: random.Random, aga
 def _send(
     port: int, life: str, me: int, again: list[str], told: Told, gate: threading.Lock, ended: threading.Event
 ) -> None:
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     names = iter(again)
     number = 0
-    while not ended.is_set():
-        name = next(names, None)
-        if name is None:
-            name, number = f"{life}/{me}/{number}", number + 1
-        try:
-            link.request(
-                "POST", "/v1/events", json.dumps({"events": batch(name)}), {"content-type": "application/json"}
-            )
-            answer = link.getresponse()
-            answer.read()
-        except (OSError, http.client.HTTPException):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as link:
+        while not ended.is_set():
+            name = next(names, None)
+            if name is None:
+                name, number = f"{life}/{me}/{number}", number + 1
+            try:
+                link.request(
+                    "POST", "/v1/events", json.dumps({"events": batch(name)}), {"content-type": "application/json"}
+                )
+                answer = link.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException):
+                with gate:
+                    told.unsure.add(name)
+                return
             with gate:
-                told.unsure.add(name)
-            return
-        with gate:
-            if answer.status == 200:
-                told.stored.add(name)
-            else:
-                told.unsure.add(name)
-                told.refusals += 1
+                if answer.status == 200:
+                    told.stored.add(name)
+                else:
+                    told.unsure.add(name)
+                    told.refusals += 1
 
 
 def batch(name: str) -> list[dict[str, str]]:
@@ -203,10 +203,9 @@ def _wait(process: subprocess.Popen, port: int, log: Path) -> None:
     until = time.monotonic() + START_S
     while True:
         try:
-            link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            link.request("GET", "/healthz")
-            link.getresponse().read()
-            link.close()
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as link:
+                link.request("GET", "/healthz")
+                link.getresponse().read()
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > until:
