@@ -151,6 +151,7 @@ def test_a_resolution_is_unsettled_while_a_view_runs_ahead_of_the_others():
         ("weights.click", {"weights": {"click": "2"}}),
         ("weights.click", {"weights": {"click": True}}),
         ("weights.click", {"weights": {"click": -1.1e6}}),
+        ("weights.click", {"weights": {"click": 10**400}}),
         ("weights", {"weights": dict.fromkeys(Settings().action_names, 0)}),
     ],
 )

@@ -45,8 +45,7 @@ class Questions:
         self._secret = secret
 
     def theme(self, resolution: Resolution) -> bytes:
-        """Return what one walk through pages has in common: who asks, from where, under which conditions, for
-        what.
+        """Return what one walk through pages has in common: who asks, from where, for what, on which conditions.
 
         Not its size and exclusions, which may change from page to page; nor instant, request id, deadline or wish to be
         explained, which do not shape a slate.

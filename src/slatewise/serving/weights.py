@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from slatewise.domain.errors import InputError
@@ -22,7 +21,8 @@ def check_weights(given: object, usual: Mapping[str, float]) -> None:
         if action not in usual:
             raise InputError("weights", action, "one of " + ", ".join(usual))
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not math.isfinite(weight) or abs(weight) > MAX_WEIGHT:
+        # NaN is not within the bounds either, and an integer of any size can be compared, though not converted.
+        if not is_number or not abs(weight) <= MAX_WEIGHT:
             raise InputError(f"weights.{action}", weight, f"a number from {-MAX_WEIGHT:,.0f} to {MAX_WEIGHT:,.0f}")
     if not any(given.get(action, weight) for action, weight in usual.items()):
         raise InputError("weights", dict(given), "at least one action whose weight is not 0, the settings' included")
