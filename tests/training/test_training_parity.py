@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra slatewise[train]")
 
+from slatewise.domain.history import History  # noqa: E402  after the skip
 from slatewise.features.sequences import ages  # noqa: E402  after the skip
 from slatewise.models.ranker import OnnxRanker  # noqa: E402  after the skip
 from slatewise.models.sessions import OnnxSession  # noqa: E402
@@ -14,7 +15,10 @@ from slatewise.ports.models import UNKNOWN_AGE, Bag, Sequence  # noqa: E402
 from slatewise.training.export import export_item_tower, export_ranker, export_user_tower  # noqa: E402
 from slatewise.training.quantise import LEAST_WEIGHTS, quantise  # noqa: E402
 from slatewise.training.ranker_module import RankerModule  # noqa: E402
+from slatewise.training.tower_graph import LastStep  # noqa: E402
 from slatewise.training.tower_modules import ItemTower, UserTower  # noqa: E402
+from slatewise.training.tower_training import AT_ONCE, user_vectors  # noqa: E402
+from slatewise.training.windows import pad_histories  # noqa: E402
 
 DIM = 16
 
@@ -59,6 +63,27 @@ def test_exported_user_tower_equals_torch(user_tower: tuple[UserTower, OnnxUserT
             *tensors(history.item, history.action, history.gap, history.age, history.mask, bag.token, bag.weight)
         ).numpy()
     np.testing.assert_allclose(onnx_tower.encode(history, bag), expected, atol=1e-5)
+
+
+def test_many_histories_encoded_while_training_are_as_each_alone(user_tower: tuple[UserTower, OnnxUserTower]) -> None:
+    torch_tower, _ = user_tower
+    rng = np.random.default_rng(5)
+    embeddings = rng.standard_normal((30, DIM)).astype(np.float32)
+    histories = []
+    for steps in rng.integers(0, 13, 3 * AT_ONCE + 1).tolist():
+        at = 1.7e9 + np.cumsum(rng.integers(1, 100_000, steps)).astype(np.float64)
+        histories.append(History(rng.integers(0, 30, steps), rng.integers(0, 3, steps), at))
+    bag = Bag(rng.integers(1, 9, (len(histories), 2)), rng.random((len(histories), 2)).astype(np.float32))
+    together = user_vectors(LastStep(torch_tower), embeddings, pad_histories(histories, 12), bag)
+    for i, history in enumerate(histories):
+        past = pad_histories([history], 12)
+        held = (past.row >= 0).astype(np.float32)
+        item = embeddings[np.maximum(past.row, 0)] * held[..., None]
+        with torch.no_grad():
+            alone = torch_tower(
+                *tensors(item, past.action, past.gap, past.age, held, bag.token[i : i + 1], bag.weight[i : i + 1])
+            )
+        np.testing.assert_allclose(together[i], alone[0].numpy(), atol=1e-5)
 
 
 def test_padding_does_not_change_a_user_vector(user_tower: tuple[UserTower, OnnxUserTower]) -> None:

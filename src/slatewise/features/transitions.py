@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -57,8 +58,11 @@ class _Fresh:
         """Return ``(rows, near, decayed)``, rows ascending."""
         version = self.version
         if self._columns[0] != version:
-            flat = np.array([(row, n, d) for row, (n, d) in sorted(self.pairs.copy().items())], np.int64).reshape(-1, 3)
-            self._columns = (version, flat[:, 0], flat[:, 1], flat[:, 2])
+            pairs = self.pairs.copy()
+            rows = np.fromiter(pairs, np.int64, len(pairs))
+            counts = np.fromiter(chain.from_iterable(pairs.values()), np.int64, 2 * len(pairs)).reshape(-1, 2)
+            order = np.argsort(rows)
+            self._columns = (version, rows[order], counts[order, 0], counts[order, 1])
         return self._columns[1:]
 
 

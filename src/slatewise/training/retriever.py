@@ -106,12 +106,14 @@ def als_retriever(factors: AlsFactors) -> Retriever:
 
 def deep_retriever(model: TwoTower, material: Material) -> Retriever:
     """Return the towers as they are now. Needs torch."""
+    from slatewise.training.tower_graph import LastStep
     from slatewise.training.tower_training import TowerData, item_arrays, user_vectors
 
     embeddings, vectors = item_arrays(model, TowerData(material))
+    tower = LastStep(model.user)
 
     def encode(past: Padded, users: Bag) -> Vectors:
-        return user_vectors(model, embeddings, past, users)
+        return user_vectors(tower, embeddings, past, users)
 
     return Retriever(embeddings, vectors, encode)
 

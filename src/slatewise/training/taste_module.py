@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from slatewise.models.taste_table import SMALLEST, TasteTable
 from slatewise.ports.models import Bag
+from slatewise.training.blocks import rows_of
 
 TOKEN_STD, OWN_STD = 0.1, 0.01
 OWN_DROPOUT = 0.6
@@ -57,7 +58,7 @@ class Tastes(nn.Module):
         *past* ``(b, t)`` are places among them; *weight* and *met* as in `Shown`."""
         vector, said = self.placed(bags, rows)
         appeal = said + self.appeal(rows)[:, 0]
-        near = torch.einsum("bsd,bd->bs", vector[item], _wish(self.nearness, vector, past, weight))
+        near = torch.einsum("bsd,bd->bs", rows_of(vector, item), _wish(self.nearness, vector, past, weight))
         place = self.place[torch.arange(item.shape[1]).clamp(max=PLACES - 1)]
         logits: Tensor = near + appeal[item] + place + met @ self.met + self.offset
         return logits
@@ -70,8 +71,8 @@ class Tastes(nn.Module):
         vector, said = self.placed(bags, rows)
         appeal = said + self.appeal_found(rows)[:, 0]
         wish = _wish(self.nearness_found, vector, past, weight)
-        right = (wish * vector[item]).sum(1) + appeal[item]
-        wrong = (wish @ vector[other].T + appeal[other]).masked_fill(item[:, None] == other[None], -torch.inf)
+        right = (wish * rows_of(vector, item)).sum(1) + appeal[item]
+        wrong = (wish @ rows_of(vector, other).T + appeal[other]).masked_fill(item[:, None] == other[None], -torch.inf)
         loss: Tensor = (torch.logsumexp(torch.cat([right[:, None], wrong], 1), 1) - right).mean()
         return loss
 
@@ -83,4 +84,4 @@ class Tastes(nn.Module):
 
 
 def _wish(nearness: Tensor, vector: Tensor, past: Tensor, weight: Tensor) -> Tensor:
-    return (nearness[:, None] * (weight @ vector[past])).sum(1)
+    return (nearness[:, None] * (weight @ rows_of(vector, past))).sum(1)

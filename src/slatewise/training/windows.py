@@ -46,8 +46,8 @@ class Padded:
     gap: np.ndarray
     age: np.ndarray
 
-    def take(self, at: slice | np.ndarray) -> Padded:
-        """Return the chosen histories."""
+    def take(self, at: slice | np.ndarray | tuple[np.ndarray, ...]) -> Padded:
+        """Return the chosen histories; with two indices, of those the chosen steps."""
         return Padded(*(getattr(self, f.name)[at] for f in fields(self)))
 
 
