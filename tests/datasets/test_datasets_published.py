@@ -92,9 +92,8 @@ def test_real_movielens_1m_reads_whole_and_fast() -> None:
     folder = real("ml1m")
     start = time.perf_counter()
     found = read_folder(folder, mapping={"timestamp": "position"}, **GIVEN)
-    assert (
-        time.perf_counter() - start < 60
-    )  # minutes, were it read line by line; twice the usual time on a busy machine
+    # Guards against reading gone quadratic; how fast it is depends on what else the machine does.
+    assert time.perf_counter() - start < 60
     assert len(found.interactions) == 999_611
     assert len({i.user_id for i in found.interactions}) == len(found.users) == 6_040
     assert len({i.item_id for i in found.interactions}) == 3_416
