@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from slatewise.training.feature_input import FeatureInput  # noqa: E402
 from slatewise.training.moments import named_by_requests  # noqa: E402
 from slatewise.training.progress import Silent  # noqa: E402
 from slatewise.training.ranker_loss import SlateLoss  # noqa: E402
+from slatewise.training.ranker_module import SmallRanker  # noqa: E402
 from slatewise.training.ranker_slates import (  # noqa: E402
     RankerData,
     judging,
@@ -24,7 +26,13 @@ from slatewise.training.ranker_slates import (  # noqa: E402
     shuffled_batches,
     slate_ndcg,
 )
-from slatewise.training.ranker_training import Judged, RankerFit, fit_small_ranker, is_clearly_worse  # noqa: E402
+from slatewise.training.ranker_training import (  # noqa: E402
+    Judged,
+    RankerFit,
+    fit_small_ranker,
+    is_clearly_worse,
+    judged_logits,
+)
 from slatewise.training.slates import Slates, judged_slates  # noqa: E402
 from slatewise.training.windows import pad_histories  # noqa: E402
 
@@ -102,6 +110,24 @@ def test_heads_share_one_scale_so_that_their_sum_orders() -> None:
     fit = fitted(slates_of(feature, label), epochs=40, weights=(1.0, 1.0))
     assert fit.ndcg > 0.85
     assert [one["ece"] < 0.05 for one in fit.calibration] == [True, True]
+
+
+def test_slates_of_any_length_are_judged_whole_and_each_by_its_own_numbers() -> None:
+    rng = np.random.default_rng(2)
+    given = slates_of(rng.standard_normal((150, 30, 3)).astype(np.float32), np.zeros((150, 30, 2), bool))
+    given.candidate[np.arange(30) >= rng.integers(1, 31, 150)[:, None]] = -1
+    given = replace(given, past=past_of(len(given)))
+    bag = Bag(np.zeros((len(given), 1), np.int64), np.zeros((len(given), 1), np.float32))
+    vectors = np.zeros((30, 2), np.float32)
+    torch.manual_seed(0)
+    model = SmallRanker(3, heads=2, dropout=0.5)
+    at = rng.permutation(150)[:140]
+    logits = judged_logits(model, RankerData(given, bag, vectors, vectors), at).numpy()
+    with torch.no_grad():
+        expected = model(torch.from_numpy(given.feature[at])).numpy()
+    held = given.candidate[at] >= 0
+    np.testing.assert_allclose(logits[held], expected[held], atol=1e-5)
+    assert logits.shape == (140, 30, 2)
 
 
 def test_a_pass_that_held_back_users_judge_well_is_kept() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slatewise.training.blocks import rows_of
 from slatewise.training.slates import Slates
 
 PLACES = 50
@@ -67,7 +68,7 @@ class SlateLoss(nn.Module):
         """
         at = torch.from_numpy(np.clip(position, 0, PLACES - 1))
         shown = torch.from_numpy((position >= 0).astype(np.float32))
-        return (self.place - self.place.amax(0))[at] * shown[..., None]
+        return rows_of(self.place - self.place.amax(0), at) * shown[..., None]
 
     def forward(self, logits: Tensor, slates: Slates, at: np.ndarray, columns: np.ndarray) -> Tensor:
         """Return the mean loss of a slate, of logits ``(l, n, heads)`` for these *columns* of these slates."""

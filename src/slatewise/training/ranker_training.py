@@ -26,7 +26,7 @@ from slatewise.training.ranker_slates import (
     slate_ndcg,
     slate_ndcgs,
 )
-from slatewise.training.slates import ENOUGH_SHOWN, judged_slates
+from slatewise.training.slates import ENOUGH_SHOWN, Slates, judged_slates
 
 BATCH = 64
 LEARNING_RATE = 1e-3
@@ -143,10 +143,13 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
             mean.update_parameters(model)
             given.progress.step(task, done, 1.0, f"pass {epoch + 1}, validation NDCG@10 {max(fit.ndcg, 0.0):.4f}")
         # As served: logits have no origin of their own, only calibrated ones of several heads can be added up.
-        calibration = calibrate(averaged, loss_of, given.data, judge)
-        ndcg = slate_ndcg(scores(averaged, given.data, useful, given.weights), slates, useful)
+        logits = judged_logits(averaged, given.data, judge)
+        calibration = calibrate(averaged, loss_of, slates, judge, logits)
+        logits = logits[torch.from_numpy(np.searchsorted(judge, useful))]
+        ndcg = slate_ndcg(scores(averaged, logits, given.weights), slates, useful)
         # What was clicked where it stood is judged where it stood: else whoever takes places for taste looks best.
-        placed = slate_ndcgs(scores(averaged, given.data, useful, given.weights, loss_of), slates, useful)
+        seen = loss_of.log_seen(slates.position[useful])
+        placed = slate_ndcgs(scores(averaged, logits, given.weights, seen), slates, useful)
         fit.curve.append(
             {"loss": float(loss.detach()), "ndcg@10": ndcg, "placed_ndcg@10": float(placed.sum() / max(placed.size, 1))}
         )
@@ -180,47 +183,56 @@ def logits_of(model: RankerModule | SmallRanker, inputs: dict[str, Tensor]) -> T
 
 
 @torch.no_grad()
+def judged_logits(model: RankerModule | SmallRanker, data: RankerData, at: np.ndarray) -> Tensor:
+    """Return the logits of all candidates of these slates, ``(l, k, heads)``, 0 in the padding.
+
+    About as long slates together: ten shown items would cost what a retrieved list costs.
+    """
+    model.eval()
+    _, width, _, heads = data.slates.shape
+    logits = torch.zeros(at.size, width, heads)
+    held = (data.slates.candidate[at] >= 0).sum(1)
+    order = np.argsort(held, kind="stable")
+    for lo in range(0, at.size, BATCH):
+        part = order[lo : lo + BATCH]
+        columns = np.arange(max(1, int(held[part[-1]])))
+        inputs = data.inputs(at[part], np.broadcast_to(columns, (part.size, columns.size)))
+        logits[torch.from_numpy(part), : columns.size] = logits_of(model, inputs)
+    return logits
+
+
+@torch.no_grad()
 def scores(
-    model: RankerModule | SmallRanker,
-    data: RankerData,
-    at: np.ndarray,
-    weights: np.ndarray,
-    placed: SlateLoss | None = None,
+    model: RankerModule | SmallRanker, logits: Tensor, weights: np.ndarray, log_seen: Tensor | None = None
 ) -> np.ndarray:
     """Return the weighted sum of the heads' probabilities, ``(l, k)``: the score that serving ranks by.
 
-    With *placed*, each candidate that was shown scores as where it stood, not as where it is surely looked at.
+    With *log_seen*, each candidate that was shown scores as where it stood, not as where it is surely looked at.
     """
-    if not at.size:
-        return np.zeros((0, data.slates.candidate.shape[1]), np.float32)
-    probability = model.probabilities(torch.cat(_judged_logits(model, data, at)))
-    if placed is not None:
-        probability = probability * placed.log_seen(data.slates.position[at]).exp()
+    probability = model.probabilities(logits)
+    if log_seen is not None:
+        probability = probability * log_seen.exp()
     found: np.ndarray = (probability * torch.from_numpy(weights.astype(np.float32))).sum(-1).numpy()
     return found
 
 
-def _judged_logits(model: RankerModule | SmallRanker, data: RankerData, at: np.ndarray) -> list[Tensor]:
-    model.eval()
-    return [logits_of(model, data.inputs(at[lo : lo + 256])) for lo in range(0, at.size, 256)]
-
-
 @torch.no_grad()
 def calibrate(
-    model: RankerModule | SmallRanker, loss: SlateLoss, data: RankerData, judge: np.ndarray
+    model: RankerModule | SmallRanker, loss: SlateLoss, slates: Slates, judge: np.ndarray, logits: Tensor
 ) -> list[dict[str, float]]:
     """Fit slope and offset per head (Platt 1999) on held-back slates, and report the error that is left.
+
+    *logits* are those of the slates *judge*, which ascend.
 
     Where enough was really shown, on that alone: a probability is then that of the action once looked at, as at the
     best place. Else on retrieved lists that hold something wanted.
     """
-    slates = data.slates
     shown = judge[(slates.position[judge] >= 0).any(1)]
     at = shown if shown.size >= ENOUGH_SHOWN else np.setdiff1d(judge, shown)
     if not at.size:
         return []
     held = slates.candidate[at] >= 0
-    logit = torch.cat(_judged_logits(model, data, at)).numpy()[held].astype(np.float64)
+    logit = logits.numpy()[np.searchsorted(judge, at)][held].astype(np.float64)
     seen = loss.log_seen(slates.position[at]).exp().numpy()[held].astype(np.float64)
     label = slates.label[at][held].astype(np.float64)
     report: list[dict[str, float]] = []
