@@ -15,9 +15,10 @@ from rich.console import Console
 
 from slatewise.domain.columns import Interactions
 from slatewise.domain.errors import InputError
-from slatewise.domain.holdout import held_out, last_of_each_user, time_cut
+from slatewise.domain.holdout import held_out, history_order, last_of_each_user, time_cut
 from slatewise.domain.settings import ActionSettings, Settings
 from slatewise.evaluation.cases import last_item_cases, time_cases
+from slatewise.evaluation.decomposition_table import decomposition_tables
 from slatewise.evaluation.evaluate import evaluate
 from slatewise.evaluation.html import page, write_html
 from slatewise.evaluation.measure import Items
@@ -36,13 +37,14 @@ def names(rows: np.ndarray) -> list[str]:
 
 
 def run(line: Any, past: Interactions, split: str = "last-item", **more: Any) -> Report:
+    positive = more.pop("positive", {0})
     if split == "time":
         hidden = held_out(past, "time")
-        cases = time_cases(past, time_cut(past), {0}, names, np.random.default_rng(0))
+        cases = time_cases(past, time_cut(past), positive, names, np.random.default_rng(0))
         more |= {"upcoming": past.take(hidden), "fold": line.fold}
     else:
         hidden = last_of_each_user(past)
-        cases = last_item_cases(past, {0}, names)
+        cases = last_item_cases(past, positive, names)
     training = past.take(~hidden)
     line.fold(training)
     factors = fit_spectral(training.user, training.item, ITEMS, 8, np.random.default_rng(0))
@@ -51,7 +53,7 @@ def run(line: Any, past: Interactions, split: str = "last-item", **more: Any) ->
         cases,
         line.recommend,
         line.ids,
-        settings=SETTINGS,
+        settings=more.pop("settings", SETTINGS),
         training=more.pop("training", training),
         items=Items(ITEMS, vectors=vectors),
         split=split,
@@ -171,6 +173,27 @@ def test_time_split_tells_cold_users_from_warm_ones(line: Any, checkerboard: Int
     assert report.curves.history_labels[0] == "0"
     assert report.warm.baselines["item_knn"]["hr@10"] > report.cold.baselines["item_knn"]["hr@10"]
     assert sum(report.curves.history_queries) == report.queries
+
+
+def test_repeats_are_told_from_discoveries_and_actions_from_each_other(line: Any, checkerboard: Interactions) -> None:
+    ordered = history_order(checkerboard)
+    last = ordered[np.append(checkerboard.user[ordered][1:] != checkerboard.user[ordered][:-1], True)]
+    first = ordered[np.append(True, checkerboard.user[ordered][1:] != checkerboard.user[ordered][:-1])]
+    item, action = checkerboard.item.copy(), checkerboard.action.copy()
+    item[last[:50]] = item[first[:50]]
+    action[last[:30]] = 1
+    settings = Settings(actions={"interaction": ActionSettings(), "buy": ActionSettings()})
+    report = run(line, replace(checkerboard, item=item, action=action), settings=settings, positive={0, 1})
+    assert (report.repeats.queries, report.discoveries.queries) == (50, 150)
+    assert {name: group.queries for name, group in report.by_action.items()} == {"interaction": 170, "buy": 30}
+    # The line shows nobody what they know, so all that it finds is new to its user.
+    assert report.repeats.stages["final"]["hr@10"] == 0.0
+    assert report.discoveries.stages["final"]["hr@10"] * 150 == pytest.approx(report.stages["final"]["hr@10"] * 200)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(*decomposition_tables(report))
+    for told in (page(report), console.export_text()):
+        assert "ew to the user" in told
+        assert "buy" in told
 
 
 def test_a_sample_says_so(line: Any, checkerboard: Interactions) -> None:

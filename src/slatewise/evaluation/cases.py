@@ -19,7 +19,8 @@ class Case:
     """One question with a known answer. ``history`` is all the user did before, newest last; empty for a cold user.
 
     ``at`` is the instant of the held-out interaction in seconds (NaN where unknown), ``offset`` its place in the log,
-    ``user`` the user's row, ``targets`` the catalogue rows that answer it.
+    ``user`` the user's row, ``targets`` the catalogue rows that answer it, ``action`` the code of what was done to them
+    (-1: not known).
     """
 
     user: int
@@ -28,6 +29,7 @@ class Case:
     offset: int
     history: History
     targets: Rows
+    action: int = -1
 
 
 UserIds = Callable[[Rows], Sequence[str]]
@@ -101,6 +103,7 @@ def _cases(interactions: Interactions, chosen: Mask, user_ids: UserIds) -> list[
             # Slices are views: a million interactions are held once, however many histories look at them.
             history=History(ordered.item[begin:end], ordered.action[begin:end], ordered.at[begin:end]),
             targets=ordered.item[end : end + 1],
+            action=int(ordered.action[end]),
         )
         for begin, end, n in zip(start.tolist(), stop.tolist(), nth.tolist(), strict=True)
     ]

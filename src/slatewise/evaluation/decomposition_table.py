@@ -45,13 +45,16 @@ def _curve(report: Report) -> Table:
 
 def _groups(report: Report) -> Table:
     shown = Table(
-        title=Text("For whom: NDCG@10 by group"), caption=Text("New: not in training, whatever they did since")
+        title=Text("For whom, and what was wanted: NDCG@10 by group"),
+        caption=Text("New users: not in training, whatever they did since"),
     )
     shown.add_column("", no_wrap=True)
     for column in ("queries", "retrieval", "final", "popularity"):
         shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column("best baseline", justify="right")
-    for name, group in (("history < 5", report.cold), ("history 5+", report.warm), ("new users", report.new)):
+    groups = [("history < 5", report.cold), ("history 5+", report.warm), ("new users", report.new)]
+    groups += [("acted on before", report.repeats), ("new to the user", report.discoveries)]
+    for name, group in (*groups, *report.by_action.items()):
         shown.add_row(Text(name), f"{group.queries:,}", *map(Text, _cells(group)))
     return shown
 

@@ -134,6 +134,7 @@ def evaluate(
         rng,
         (*notes, *_notes(items, probe, len(replayed.cases))),
         known_users=np.unique(training.user),
+        action_names=settings.action_names,
         decomposition=decompose(replayed, probe, rng.spawn(1)[0]),
     )
 

@@ -35,6 +35,9 @@ def page(report: Report) -> str:
             "<h2>New and known users</h2>" + _group("history shorter than five", report.cold),
             _group("history of five or more", report.warm),
             _group("users without any interaction in training, whatever they did since", report.new),
+            "<h2>What was wanted</h2>" + _group("an item the user had acted on before", report.repeats),
+            _group("an item new to the user", report.discoveries),
+            *(_group(f"action {name}", group) for name, group in report.by_action.items()),
             "<h2>Time</h2>" + _timing(report),
             "<h2>Notes</h2>" + bullets([*_degraded(report), *report.notes]),
         )
@@ -85,7 +88,7 @@ def _quality(stages: Mapping[str, Metrics], baselines: Mapping[str, Metrics], re
 
 
 def _group(title: str, group: Group) -> str:
-    head = f"<p>{escape(title.capitalize())}: {group.queries:,} questions of {group.users:,} users.</p>"
+    head = f"<p>{escape(title[:1].upper() + title[1:])}: {group.queries:,} questions of {group.users:,} users.</p>"
     return head + (_quality(group.stages, group.baselines) if group.queries else "")
 
 

@@ -48,12 +48,13 @@ class Curves:
 class Report:
     """The offline quality of each stage beside the baselines, and how sure it is.
 
-    ``queries`` were asked of ``users`` users; ``offered`` counts the cases before sampling. ``cold`` has the queries
-    with a history shorter than five, ``new`` those of users without any interaction in training (they may have done
-    something since, so the groups overlap). ``bootstrap`` maps a comparison to the 95 % interval of the difference in
-    NDCG@10. ``timing_ms`` maps a stage to ``p50`` and ``p95``. ``lost`` says where the targets were lost, as shares
-    that sum to 1 with ``final``; ``seen_targets`` is the share of targets that the rule against seen items forbids in
-    any case.
+    ``queries`` were asked of ``users`` users; ``offered`` counts the cases before sampling. ``cold`` has the
+    queries with a history shorter than five, ``new`` those of users without any interaction in training (they may
+    have done something since, so the groups overlap). ``repeats`` has those whose target the user had acted on
+    before, ``discoveries`` the others; ``by_action`` maps what was done to the target to the queries where that was
+    done. ``bootstrap`` maps a comparison to the 95 % interval of the difference in NDCG@10. ``timing_ms`` maps a
+    stage to ``p50`` and ``p95``. ``lost`` says where the targets were lost, as shares that sum to 1 with ``final``;
+    ``seen_targets`` is the share of targets that the rule against seen items forbids in any case.
     """
 
     split: str
@@ -68,6 +69,9 @@ class Report:
     cold: Group
     warm: Group
     new: Group
+    repeats: Group
+    discoveries: Group
+    by_action: Mapping[str, Group]
     bootstrap: Mapping[str, Interval]
     timing_ms: Mapping[str, Metrics]
     lost: Metrics

@@ -35,12 +35,14 @@ def summarise(
     notes: Sequence[str] = (),
     *,
     known_users: Rows,
+    action_names: Sequence[str],
     decomposition: Decomposition,
 ) -> Report:
     """Measure every stage and baseline on the same cases and compare them.
 
     *baselines* maps a name to lists in the order of ``replayed.cases``; *popularity* holds training counts per row;
-    *seen* the rows each case's user may not be shown again; *known_users* the rows of users that training saw.
+    *seen* the rows each case's user may not be shown again; *known_users* the rows of users that training saw;
+    *action_names* the names of the cases' action codes.
     """
     cases = replayed.cases
     targets = [case.targets for case in cases]
@@ -48,6 +50,8 @@ def summarise(
     others = {name: measure(lists, targets, items, popularity) for name, lists in baselines.items()}
     user = np.fromiter((case.user for case in cases), np.int64, len(cases))
     length = np.fromiter((len(case.history) for case in cases), np.int64, len(cases))
+    action = np.fromiter((case.action for case in cases), np.int64, len(cases))
+    repeated = np.fromiter((np.isin(case.targets, case.history.row).any() for case in cases), bool, len(cases))
     timing = with_total(replayed.timing_ms)
     return Report(
         split=split,
@@ -65,6 +69,12 @@ def summarise(
         cold=_group(length < COLD, user, stages, others),
         warm=_group(length >= COLD, user, stages, others),
         new=_group(~np.isin(user, known_users), user, stages, others),
+        repeats=_group(repeated, user, stages, others),
+        discoveries=_group(~repeated, user, stages, others),
+        by_action={
+            action_names[code]: _group(action == code, user, stages, others)
+            for code in np.unique(action[action >= 0]).tolist()
+        },
         bootstrap=_compared(stages | others, user, rng),
         timing_ms={stage: _percentiles(spent) for stage, spent in timing.items()},
         lost=_lost(replayed, cases),
