@@ -139,7 +139,7 @@ def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     # What msgspec asks of a hook that knows no form for a value.
-    raise NotImplementedError(f"a fact must be a JSON value, not {type(value).__name__}")
+    raise NotImplementedError(f"a fact must be a JSON value, not {type(value).__name__}")  # msgspec asks a hook for it
 
 
 def _digest(path: Path) -> FileEntry:

@@ -18,7 +18,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Set):
         return sorted(value)
     # What msgspec asks of a hook that knows no form for a value.
-    raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
+    raise NotImplementedError(f"{type(value).__name__} has no form in JSON")  # msgspec asks a hook for it
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)

@@ -98,7 +98,8 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
     wanted: Mask = np.asarray(slates.label[train].any(2))
     model.numbers.fit(slates.feature[train][held], wanted[held])
     fit = RankerFit(model)
-    useful = judged_slates(slates, given.judges)
+    useful, calibrating = judged_slates(slates, given.judges), calibrating_slates(slates, judge)
+    asked = np.union1d(useful, calibrating)
     fit.retrieval_ndcg = slate_ndcg(slates.feature[useful][..., AFFINITY], slates, useful)
     if not slates.label[train].any():
         return fit  # whoever judges has all that was wanted: nothing is learned, and nothing shipped
@@ -143,9 +144,9 @@ def _fit(model: RankerModule | SmallRanker, given: Judged, peak: float, minutes:
             mean.update_parameters(model)
             given.progress.step(task, done, 1.0, f"pass {epoch + 1}, validation NDCG@10 {max(fit.ndcg, 0.0):.4f}")
         # As served: logits have no origin of their own, only calibrated ones of several heads can be added up.
-        logits = judged_logits(averaged, given.data, judge)
-        calibration = calibrate(averaged, loss_of, slates, judge, logits)
-        logits = logits[torch.from_numpy(np.searchsorted(judge, useful))]
+        logits = judged_logits(averaged, given.data, asked)
+        calibration = calibrate(averaged, loss_of, slates, calibrating, logits[np.searchsorted(asked, calibrating)])
+        logits = logits[np.searchsorted(asked, useful)]
         ndcg = slate_ndcg(scores(averaged, logits, given.weights), slates, useful)
         # What was clicked where it stood is judged where it stood: else whoever takes places for taste looks best.
         seen = loss_of.log_seen(slates.position[useful])
@@ -216,23 +217,28 @@ def scores(
     return found
 
 
-@torch.no_grad()
-def calibrate(
-    model: RankerModule | SmallRanker, loss: SlateLoss, slates: Slates, judge: np.ndarray, logits: Tensor
-) -> list[dict[str, float]]:
-    """Fit slope and offset per head (Platt 1999) on held-back slates, and report the error that is left.
+def calibrating_slates(slates: Slates, judge: np.ndarray) -> np.ndarray:
+    """Return which of the slates *judge* calibrate, as places.
 
-    *logits* are those of the slates *judge*, which ascend.
-
-    Where enough was really shown, on that alone: a probability is then that of the action once looked at, as at the
-    best place. Else on retrieved lists that hold something wanted.
+    Where enough was really shown, that alone: a probability is then that of the action once looked at, as at the best
+    place. Else retrieved lists that hold something wanted.
     """
     shown = judge[(slates.position[judge] >= 0).any(1)]
-    at = shown if shown.size >= ENOUGH_SHOWN else np.setdiff1d(judge, shown)
+    return shown if shown.size >= ENOUGH_SHOWN else np.setdiff1d(judge, shown)
+
+
+@torch.no_grad()
+def calibrate(
+    model: RankerModule | SmallRanker, loss: SlateLoss, slates: Slates, at: np.ndarray, logits: Tensor
+) -> list[dict[str, float]]:
+    """Fit slope and offset per head (Platt 1999) on the slates *at*, held back, and report the error that is left.
+
+    *logits* ``(l, k, heads)`` are theirs.
+    """
     if not at.size:
         return []
     held = slates.candidate[at] >= 0
-    logit = logits.numpy()[np.searchsorted(judge, at)][held].astype(np.float64)
+    logit = logits.numpy()[held].astype(np.float64)
     seen = loss.log_seen(slates.position[at]).exp().numpy()[held].astype(np.float64)
     label = slates.label[at][held].astype(np.float64)
     report: list[dict[str, float]] = []

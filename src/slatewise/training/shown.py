@@ -51,7 +51,7 @@ def shown_of(moments: Sequence[Moment], actions: int) -> Shown:
     )
     for i, (moment, rows) in enumerate(zip(moments, slates, strict=True)):
         shown.item[i, : rows.size] = rows
-        # A few of a few: asked one by one, at a tenth of what a sort of each slate takes.
+        # A few of a few: asked one by one, at a sixteenth of what a sort of each slate takes.
         shown.taken[i, : rows.size] = [row in moment.wanted for row in rows.tolist()]
         long = moment.history.last(LONG)
         if len(long):
