@@ -29,7 +29,7 @@ from slatewise.http.server import running
 from slatewise.telemetry.clock import SystemClock
 from slatewise.wiring.home import Home
 
-DEMO_SETTINGS = {"training.minutes": 0.5, "training.ranker_minutes": 0.7, "training.ranker_lists": 4000}
+DEMO_SETTINGS = {"training.minutes": 0.7, "training.ranker_minutes": 0.7, "training.ranker_lists": 4000}
 """Enough for the demo's small shop on two cores; the defaults are for real data."""
 MAX_CASES = 1500
 MARK = ".slatewise-demo"
