@@ -38,13 +38,14 @@ FORMS: dict[str, bytes | list[bytes | None]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_answers_are_read(tiny: Tiny, plan: Callable[..., Plan], form: str) -> None:
     tiny.reply = lambda asked: FORMS[form]
-    result = measure(plan(rate=300.0, duration_s=0.1, connections=2), Known())
+    # No more than two at once: on a machine that stalls, an open loop would rather open more than keep these.
+    result = measure(plan(rate=300.0, duration_s=0.1, connections=2, max_connections=2), Known())
     figures = result.figures()
     assert figures.errors == {}
     assert figures.ok == figures.sent > 15
     assert figures.cached == 1.0
     closes = form == "saying that it closes" or FORMS[form][-1] is None
-    assert (tiny.connections > figures.sent / 2) == closes, "kept alive unless the server closes"
+    assert (tiny.connections >= figures.sent) if closes else (tiny.connections == 2), "kept alive unless it closes"
 
 
 def test_rejections_are_counted_apart_and_make_nothing_look_fast(tiny: Tiny, plan: Callable[..., Plan]) -> None:
