@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from slatewise.domain.settings import ServingSettings, Settings
 from slatewise.http.encoding import json_bytes
 from slatewise.http.overload import WAITERS
 
@@ -131,7 +132,10 @@ def test_explanation_comes_only_when_asked_for(call):
     assert explained[0]["outcome"] == "shown"
 
 
-def test_queries_waiting_for_a_version_never_keep_out_the_event_they_wait_for(call):
+def test_queries_waiting_for_a_version_never_keep_out_the_event_they_wait_for(memory_home, open_door):
+    # They wait for much longer than forty requests take to arrive, on the slowest of machines.
+    call = open_door(memory_home(Settings(serving=ServingSettings(max_wait_ms=30_000.0))))
+    call("PUT", "/v1/items", {"items": [{"item_id": name} for name in "abcdef"]})
     with ThreadPoolExecutor(WAITERS + 8) as threads:
         sent = {"user_id": "u", "min_version": 7}
         waiting = [threads.submit(call, "POST", "/v1/recommendations", sent) for _ in range(WAITERS + 8)]
