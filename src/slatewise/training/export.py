@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import inspect
 import warnings
 from pathlib import Path
 
@@ -29,24 +29,22 @@ class _SmallRankOne(nn.Module):
 def _export(
     module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], axes: dict[str, dict[int, str]], path: Path
 ) -> None:
-    dims = {name: torch.export.Dim(name, min=1, max=1 << 24) for axis in axes.values() for name in axis.values()}
-    shapes = {k: {i: dims[name] for i, name in axes.get(k, {}).items()} for k in inputs}
     module.eval()
-    # The exporter reports its inner passes through loggers and deprecation warnings that no user can act on.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    # Names are given to a trace's inputs by their place in the call.
+    named = {name: inputs[name] for name in inspect.signature(module.forward).parameters}
+    # The exporter by tracing: to be replaced by torch some day, and forty times as fast as its successor, which takes
+    # ten seconds of every training. A trace keeps what Python decides: tests compare graph and module over shapes.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # it says that it will be replaced, and what of the shapes it takes as fixed
         torch.onnx.export(
             module,
-            kwargs=inputs,
-            f=str(path),
+            tuple(named.values()),
+            str(path),
+            input_names=list(named),
             output_names=outputs,
-            dynamic_shapes=shapes,
+            dynamic_axes=axes,
             opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
+            dynamo=False,
         )
 
 

@@ -72,7 +72,7 @@ class FeatureInput(nn.Module):
         missing = torch.isnan(feature)
         value = (torch.where(missing, self.mean, feature) - self.mean) / self.std
         value = torch.minimum(torch.maximum(value, self.lowest), self.highest)
-        held = torch.where(missing, torch.full_like(feature, -FAR), feature)
+        held = torch.where(missing, -FAR, feature)
         piece = ((held[..., None] - self.start) * self.slope).clamp(0.0, 1.0)
         return torch.cat([value, missing.to(feature.dtype)], -1), piece.flatten(-2)
 

@@ -105,6 +105,7 @@ class Attention(nn.Module):
     """`TargetAttention` of candidates that have asked already, ``(n, d)``, over steps ``(t, d)``."""
 
     null: Tensor
+    seen: Tensor
 
     def __init__(self, ranker: RankerModule) -> None:
         super().__init__()
@@ -115,12 +116,13 @@ class Attention(nn.Module):
         both = (attention.key, attention.value)
         self.steps = linear(torch.cat([part.weight for part in both]), torch.cat([part.bias for part in both]))
         self.register_buffer("null", self.steps(attention.null.detach()[None]).detach())
+        self.register_buffer("seen", torch.zeros(1))
 
     def forward(self, asked: Tensor, steps: Tensor, mask: Tensor) -> Tensor:
         n, t = asked.shape[0], steps.shape[0] + 1
         read = torch.cat([self.null, self.steps(steps)]).reshape(t, 2 * self.heads, self.per_head).transpose(0, 1)
         key, value = torch.split(read, self.heads)
-        hidden = torch.cat([torch.zeros_like(mask[:1]), (mask - 1.0) * 1e9])
+        hidden = torch.cat([self.seen, (mask - 1.0) * 1e9])
         weight = asked.reshape(n, self.heads, self.per_head).transpose(0, 1) @ key.transpose(1, 2) + hidden
         found: Tensor = (weight.softmax(-1) @ value).transpose(0, 1).reshape(n, -1)
         return found

@@ -38,38 +38,33 @@ class Block(nn.Module):
             "bias", block.distance_bias.detach()[:, back.clamp(min=0)] + torch.where(back >= 0, 0.0, HIDDEN)
         )
 
-    def forward(self, x: Tensor, time_bias: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, t: int, time_bias: Tensor | None) -> Tensor:
         """Map ``(b, t, d)`` to the same shape; *time_bias* is ``(b, heads, t, t)``."""
-        t = x.shape[1]
-        gate, read = self._read(x)
-        v, q, k = read.chunk(3, 1)
-        return self._updated(x, gate, q, k, v, self.bias[:, :t, :t], time_bias)
+        gate, q, k, v = self._read(x, t)
+        return self._updated(x, gate, q, k, v, self.bias[:, :t, :t], time_bias, t)
 
-    def last(self, x: Tensor, at: Tensor, time_bias: Tensor | None) -> Tensor:
-        """Map ``(b, t, d)`` to what comes of the steps *at* ``(b,)``, ``(b, 1, d)``; *time_bias* is theirs alone."""
-        b, t, d = x.shape
-        gate, read = self._read(x)
-        v, q, k = read.chunk(3, 1)
-        here = at[:, None, None]
-        q = torch.gather(q, 2, here[:, None].expand(b, self.heads, 1, self.per_head))
-        gate = torch.gather(gate, 1, here.expand(b, 1, d))
-        x = torch.gather(x, 1, here.expand(b, 1, d))
+    def last(self, x: Tensor, t: int, at: Tensor, here: Tensor, time_bias: Tensor | None) -> Tensor:
+        """Map ``(b, t, d)`` to what comes of the steps *at* ``(b,)``, ``(b, 1, d)``; *time_bias* is theirs alone.
+
+        *here* ``(b, 1, t)`` is 1 at those steps and 0 elsewhere: a product takes them out, whatever the shapes.
+        """
+        gate, q, k, v = self._read(x, t)
         bias = self.bias[:, :, :t].index_select(1, at).transpose(0, 1)[:, :, None]
-        return self._updated(x, gate, q, k, v, bias, time_bias)
+        return self._updated(here @ x, here @ gate, here[:, None] @ q, k, v, bias, time_bias, 1)
 
-    def _read(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        b, t, d = x.shape
+    def _read(self, x: Tensor, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        d = self.project.in_features
         gate, rest = torch.split(functional.silu(self.expand(self.norm_in(x))), [d, 3 * d], -1)
-        return gate, rest.reshape(b, t, 3 * self.heads, self.per_head).transpose(1, 2)
+        v, q, k = torch.split(rest.reshape(-1, t, 3 * self.heads, self.per_head).transpose(1, 2), self.heads, 1)
+        return gate, q, k, v
 
     def _updated(
-        self, x: Tensor, gate: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, time_bias: Tensor | None
+        self, x: Tensor, gate: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, time_bias: Tensor | None, t: int
     ) -> Tensor:
-        b, t, d = x.shape
         logit = q @ k.transpose(-1, -2) * (1.0 / math.sqrt(self.per_head)) + bias
         if time_bias is not None:
             logit = logit + time_bias
-        y = (functional.silu(logit) @ v).transpose(1, 2).reshape(b, t, d)
+        y = (functional.silu(logit) @ v).transpose(1, 2).reshape(-1, t, self.project.in_features)
         updated: Tensor = x + self.project(self.norm_out(y) * gate)
         return updated
 
@@ -86,17 +81,24 @@ class Times(nn.Module):
         known = (age >= 0).to(age.dtype)
         seconds = (age[:, None] - age[:, :, None]).clamp(min=0)
         bucket = (torch.log2(seconds + 1) + (1 + ON_BORDER)).clamp(max=GAP_BUCKETS - 1)
-        place = (bucket * (known[:, None] * known[:, :, None])).to(torch.int32)
-        return self.table.index_select(1, place.flatten()).reshape(-1, *place.shape).transpose(0, 1)
+        place = (bucket * (known[:, None] * known[:, :, None])).to(torch.int64)
+        return self.table[:, place].transpose(0, 1)
 
 
 class LastStep(nn.Module):
     """The user vector after the last interaction of each history, ``(b, d)``. Inputs are those of `UserTower`."""
 
+    places: Tensor
+    numbers: Tensor
+
     def __init__(self, tower: UserTower) -> None:
         super().__init__()
-        self.actions, self.gaps, self.tokens = tower.actions, tower.gaps, tower.tokens
-        self.start, self.positions, self.norm = tower.start, tower.positions, tower.norm
+        self.actions, self.gaps, self.tokens, self.norm = tower.actions, tower.gaps, tower.tokens, tower.norm
+        # What stands before the first step is a place that is empty but for these.
+        places = tower.positions.detach().clone()
+        places[0] += tower.start.detach().reshape(-1)
+        self.register_buffer("places", places)
+        self.register_buffer("numbers", torch.arange(len(places)))
         *blocks, final = (Block(block) for block in tower.blocks if isinstance(block, PointwiseAttention))
         self.blocks, self.final = nn.ModuleList(blocks), final
         self.times = None if tower.time_bias is None else Times(tower.time_bias.table)
@@ -111,15 +113,17 @@ class LastStep(nn.Module):
         user_token: Tensor,
         user_weight: Tensor,
     ) -> Tensor:
-        b, t, d = item.shape
-        x = (item + self.actions(action) + self.gaps(gap)) * mask[..., None]
-        about = (self.tokens(user_token) * user_weight[..., None]).sum(1)
-        x = torch.cat([self.start.expand(b, 1, d), x], 1) + self.positions[: t + 1] + about[:, None]
-        last = mask.sum(1).to(torch.int64)
+        t = item.shape[1] + 1
+        about = (self.tokens(user_token) * user_weight[..., None]).sum(1)[:, None]
+        steps = (item + self.actions(action) + self.gaps(gap)) * mask[..., None]
+        x = torch.cat([about + self.places[:1], steps + about + self.places[1:t]], 1)
+        held = mask.sum(1, keepdim=True)
+        last = held[:, 0].to(torch.int64)
+        here = (self.numbers[:t] == last[:, None]).to(x.dtype)[:, None]
         bias = lasts = None
         if self.times is not None:
-            bias = self.times(functional.pad(age, (1, 0), value=UNKNOWN_AGE))
-            lasts = torch.gather(bias, 2, last[:, None, None, None].expand(b, bias.shape[1], 1, t + 1))
+            bias = self.times(torch.cat([held * 0.0 + UNKNOWN_AGE, age], 1))
+            lasts = here[:, None] @ bias
         for block in self.blocks:
-            x = block(x, bias)
-        return functional.normalize(self.norm(self.final.last(x, last, lasts)[:, 0]), dim=-1)
+            x = block(x, t, bias)
+        return functional.normalize(self.norm(self.final.last(x, t, last, here, lasts)[:, 0]), dim=-1)
