@@ -9,13 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra slatewise[train]")
 
-from slatewise.domain.columns import Interactions  # noqa: E402
-from slatewise.domain.events import Impression  # noqa: E402
 from slatewise.domain.settings import TrainingSettings  # noqa: E402
 from slatewise.ports.models import Bag  # noqa: E402
 from slatewise.telemetry.clock import SystemClock  # noqa: E402
 from slatewise.training.feature_input import FeatureInput  # noqa: E402
-from slatewise.training.moments import named_by_requests  # noqa: E402
 from slatewise.training.progress import Silent  # noqa: E402
 from slatewise.training.ranker_loss import SlateLoss  # noqa: E402
 from slatewise.training.ranker_module import SmallRanker  # noqa: E402
@@ -263,22 +260,6 @@ def test_padding_is_no_candidate() -> None:
     told = loss(logits, given, np.arange(6), columns)
     logits[:, 5:] = 50.0
     assert torch.allclose(told, loss(logits, given, np.arange(6), columns))
-
-
-def test_interactions_that_a_slate_led_to_are_known_by_user_item_and_action() -> None:
-    n = 5
-    held = Interactions(
-        np.arange(n), np.array([0, 0, 1, 1, 2]), np.array([3, 4, 3, 3, 3]), np.array([1, 1, 1, 0, 1]),
-        np.arange(n) * 1.0, np.ones(n, np.float32),
-    )  # fmt: skip
-    shown = Impression(at=0.0, user_id="u1", request_id="r", shown=("a", "b"))
-    slates = [(9, 1, shown, np.array([3, 4]))]
-    assert named_by_requests(held, slates, {"r": [(3, 1)], "unknown": [(4, 1)]}).tolist() == [False] * 2 + [
-        True,
-        False,
-        False,
-    ]
-    assert not named_by_requests(held, [], {"r": [(3, 1)]}).any()
 
 
 def test_a_pass_is_given_up_only_where_slates_clearly_judge_it_worse() -> None:

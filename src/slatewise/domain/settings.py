@@ -206,6 +206,11 @@ class TrainingSettings:
     position_bias: Literal["corrected", "ignored"] = setting(
         "corrected", "corrected: learn beside the ranker what a place in a shown slate does to it, and serve without"
     )
+    follow_up_hours: float = setting(
+        24.0,
+        "a weightier action that names no slate belongs to the one its item was taken from, shown at most so long ago; "
+        "0: slates have what names them",
+    )
     stream_from: int = setting(5_000_000, "interactions above which towers read histories from a file, not memory")
     seed: int = setting(0, "seed of every random choice")
     threads: int = setting(0, "threads for training; 0 uses all cores")

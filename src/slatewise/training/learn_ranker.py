@@ -28,17 +28,12 @@ from slatewise.ports.clock import Clock
 from slatewise.retrieval.blended import Blend
 from slatewise.retrieval.line_up import line_up
 from slatewise.retrieval.merge import merge, within_quota
+from slatewise.training.attribution import named_by_requests
 from slatewise.training.export import export_ranker
 from slatewise.training.files import RANKER, RANKER_HISTORY, RANKER_INT8, RANKER_SMALL, BundleSchema
 from slatewise.training.lambdarank import LAMBDARANK, Trees, fit_lambdarank
 from slatewise.training.material import Material, TrainingInput
-from slatewise.training.moments import (
-    Moment,
-    impression_moments,
-    interaction_moments,
-    is_replayable,
-    named_by_requests,
-)
+from slatewise.training.moments import Moment, impression_moments, interaction_moments, is_replayable
 from slatewise.training.progress import Progress
 from slatewise.training.quantise import Inputs, Predict, Quantised, compare, quantise
 from slatewise.training.ranker_slates import RankerData, judging, slate_ndcg

@@ -11,9 +11,10 @@ from slatewise.domain.events import Impression
 from slatewise.domain.ids import Mask, Rows
 from slatewise.domain.settings import TrainingSettings
 from slatewise.models.taste_table import TasteTable
+from slatewise.training.attribution import named_by_requests
 from slatewise.training.fit_tastes import FittedTastes, fit_tastes
 from slatewise.training.material import Material, TrainingInput
-from slatewise.training.moments import impression_moments, interaction_moments, is_replayable, named_by_requests
+from slatewise.training.moments import impression_moments, interaction_moments, is_replayable
 from slatewise.training.progress import Progress
 from slatewise.training.shown import shown_of
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from slatewise.domain.holdout import HoldoutMode, held_out
+from slatewise.training.attribution import leading_to
 from slatewise.training.material import TrainingInput
-from slatewise.training.moments import leading_to
 
 
 def visible(given: TrainingInput, holdout: HoldoutMode) -> TrainingInput:

@@ -191,7 +191,7 @@ class Home:
     ) -> Trained:
         """Train a bundle on the log, publish it, and make it live unless told not to. Raises TrainingError."""
         self._ingest.catch_up()
-        given = read_input(self._log, self.catalogue, self._users)
+        given = read_input(self._log, self.catalogue, self._users, self.settings)
         trained = train_bundle(
             given, self.settings, holdout, self.registry, self.folders.training, self.clock, progress or Silent()
         )
@@ -210,7 +210,7 @@ class Home:
         """
         self._ingest.catch_up()
         wait_politely()
-        given = read_input(self._log, self.catalogue, self._users)
+        given = read_input(self._log, self.catalogue, self._users, self.settings)
         tuned = tune(given, self.settings, holdout, self.folders.training, trials, self.clock, progress or Silent())
         draw(tuned, self.folders.reports / "tune.png")
         if save:

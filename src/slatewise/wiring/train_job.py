@@ -24,6 +24,7 @@ from slatewise.ports.clock import Clock
 from slatewise.ports.stores import LogStore
 from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.users import LiveUsers
+from slatewise.training.attribution import with_follow_ups
 from slatewise.training.learn import learn
 from slatewise.training.material import TrainingInput
 from slatewise.training.progress import Progress
@@ -41,13 +42,16 @@ class Trained:
     facts: dict[str, Any]
 
 
-def read_input(log: LogStore, catalogue: LiveCatalogue, users: LiveUsers) -> TrainingInput:
+def read_input(log: LogStore, catalogue: LiveCatalogue, users: LiveUsers, settings: Settings) -> TrainingInput:
     """Return everything in the log up to now."""
     end = log.end
+    interactions, impressions = log.interactions(0, end), _impressions(log, catalogue, end)
+    weights = np.array([action.weight for action in settings.actions.values()])
+    hours = settings.training.follow_up_hours
     return TrainingInput(
-        interactions=log.interactions(0, end),
-        impressions=_impressions(log, catalogue, end),
-        reactions=log.clicks(),
+        interactions=interactions,
+        impressions=impressions,
+        reactions=with_follow_ups(interactions, impressions, log.clicks(), weights, hours),
         items=[describe(catalogue.item(row)) for row in range(len(catalogue))],
         users={row: change.attributes for row, change in users.attributes().items()},
         catalogue=catalogue,
