@@ -160,14 +160,14 @@ def test_a_redis_that_hangs_costs_its_timeout_a_few_times_and_then_nothing(worke
     redis_server.pause()
     try:
         start = time.monotonic()
-        slates = [process.recommend(ask(f"u{i}", deadline_ms=60_000)) for i in range(1, 31)]
+        slates = [process.recommend(ask(f"u{i}", deadline_ms=60_000)) for i in range(1, 101)]
         spent = time.monotonic() - start
     finally:
         redis_server.resume()
     assert all((len(slate.shown), slate.degraded) == (5, ()) for slate in slates)
     assert watch.told.count("error") == FAILURES
-    # 60 times 50 ms would be 3 s; three are 0.15 s, and the rest is this machine.
-    assert spent < 2.5
+    # 200 times 50 ms would be 10 s; three are 0.15 s, and the rest is this machine.
+    assert spent < 6.0
 
 
 def test_a_query_without_the_time_to_ask_redis_does_not(worker, redis_server, ask):

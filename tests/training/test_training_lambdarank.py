@@ -10,7 +10,7 @@ from slatewise.training.lambdarank import LAMBDARANK, fit_lambdarank
 from slatewise.training.slates import Slates
 from slatewise.training.windows import pad_histories
 
-pytest.importorskip("lightgbm", reason="trees need the extra slatewise[train]")
+lightgbm = pytest.importorskip("lightgbm", reason="trees need the extra slatewise[train]")
 
 
 def slates(count: int = 300, width: int = 12, shown: int = 9) -> Slates:
@@ -50,6 +50,25 @@ def test_trees_need_slates_to_learn_from_and_slates_to_be_judged_by() -> None:
     assert fit_lambdarank(given, np.ones(20, bool), seed=0, threads=1) is None
     given.label[:] = False
     assert fit_lambdarank(given, np.arange(20) < 5, seed=0, threads=1) is None
+
+
+def test_trees_put_what_weighs_more_first() -> None:
+    given = slates()
+    # Of each slate the candidate with the largest first feature was clicked, that with the largest second bought.
+    feature = np.random.default_rng(4).standard_normal(given.feature.shape).astype(np.float32)
+    label = np.zeros_like(given.label)
+    for head in (0, 1):
+        label[np.arange(300), feature[:, :9, head].argmax(1), head] = True
+    weighed = replace(given, feature=feature, label=label, weight=np.array([1.0, 0.1]))
+    first = []
+    for weight in ([1.0, 0.05], [0.05, 1.0]):
+        trees = fit_lambdarank(replace(weighed, weight=np.array(weight)), np.arange(300) < 60, seed=0, threads=1)
+        assert trees is not None
+        assert trees.ndcg > 0.9
+        predicted = lightgbm.Booster(model_str=trees.text).predict(feature[:60, :9].reshape(-1, 3)).reshape(60, 9)
+        first.append([float(label[np.arange(60), predicted.argmax(1), head].mean()) for head in (0, 1)])
+    assert first[0][0] > 0.75 > 0.4 > first[0][1]
+    assert first[1][1] > 0.75 > 0.4 > first[1][0]
 
 
 def test_trees_that_say_nothing_are_not_judged_by_the_order_of_retrieval() -> None:

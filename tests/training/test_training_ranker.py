@@ -22,6 +22,7 @@ from slatewise.training.ranker_slates import (  # noqa: E402
     sampled_columns,
     shuffled_batches,
     slate_ndcg,
+    slate_ndcgs,
 )
 from slatewise.training.ranker_training import (  # noqa: E402
     Judged,
@@ -133,6 +134,22 @@ def test_a_pass_that_held_back_users_judge_well_is_kept() -> None:
     kept = next(step for step in fit.curve if step["ndcg@10"] == fit.ndcg)
     assert kept["placed_ndcg@10"] > max(step["placed_ndcg@10"] for step in fit.curve) - 0.02
     assert fit.earns_its_place
+
+
+def test_what_was_done_counts_for_what_it_weighs_and_what_counts_against_an_item_for_nothing() -> None:
+    label = np.zeros((3, 4, 3), bool)
+    label[0, 0, 0] = label[0, 1, 1] = label[0, 1, 0] = True  # a click; a click and a purchase
+    label[1, 2, 2] = True  # a dislike alone
+    label[2, 3, 0] = True
+    given = replace(slates_of(np.zeros((3, 4, 1), np.float32), label), weight=np.array([1.0, 4.0, -2.0]))
+    assert given.gain(np.array([2, 0])).tolist() == [[0, 0, 0, 1], [1, 5, 0, 0]]
+    assert judged_slates(given, np.ones(3, bool)).tolist() == [0, 2], "nothing good came of the second"
+    score = -np.arange(4.0) * np.ones((2, 1))
+    second, fourth = 1 / np.log2(3), 1 / np.log2(5)
+    expected = [(1 + 5 * second) / (5 + second), fourth]
+    np.testing.assert_allclose(slate_ndcgs(score, given, np.array([0, 2])), expected)
+    assert slate_ndcg(score, given, np.array([0, 2])) == pytest.approx(np.mean(expected))
+    np.testing.assert_allclose(replace(given, weight=None).gain(np.array([0, 1])), [[1, 2, 0, 0], [0, 0, 1, 0]])
 
 
 def test_where_slates_were_shown_only_they_judge() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -148,11 +148,13 @@ def learn_ranker(
     if not heads:
         return None
     encode = _encoder(retriever, given, requests, settings.training.history_length)
+    names = [material.actions[h] for h in heads]
+    weights = np.array([settings.actions[name].weight for name in names])
     slates = _slates(moments, heads, given, material, columns, retriever, encode, later, settings, progress)
+    slates = replace(slates, weight=weights)
     if int(slates.label.any((1, 2)).sum()) < FEWEST_SLATES:
         return None
     training = settings.training
-    names = [material.actions[h] for h in heads]
     judged = Judged(
         RankerData(
             slates,
@@ -161,7 +163,7 @@ def learn_ranker(
             retriever.vectors,
         ),
         judging(slates, training.seed),
-        np.array([settings.actions[name].weight for name in names]),
+        weights,
         training,
         clock,
         progress,

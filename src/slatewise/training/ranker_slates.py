@@ -87,13 +87,12 @@ def slate_ndcg(score: np.ndarray, slates: Slates, at: np.ndarray, k: int = 10) -
 def slate_ndcgs(score: np.ndarray, slates: Slates, at: np.ndarray, k: int = 10) -> np.ndarray:
     """Return each slate's NDCG@k by scores ``(l, k)`` over its own candidates, NaN last, shape ``(l,)``.
 
-    What retrieval missed is not the ranker's to find.
+    Gains are the actions' weights, as the served score adds them up. What retrieval missed is not the ranker's to find.
     """
     score = np.where(slates.candidate[at] < 0, -np.inf, np.nan_to_num(score, nan=-1e9))
     order = np.argsort(-score, axis=1, kind="stable")[:, :k]
-    hit = np.take_along_axis(slates.label[at].any(2), order, 1)
+    gain = slates.gain(at)
     discount = 1.0 / np.log2(np.arange(2, order.shape[1] + 2))
-    wanted = np.minimum(slates.label[at].any(2).sum(1), k)
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(wanted, discount.size)]
-    found: np.ndarray = (hit * discount).sum(1) / np.maximum(ideal, 1e-9)
+    ideal = (-np.sort(-gain, axis=1)[:, : discount.size] * discount).sum(1)
+    found: np.ndarray = (np.take_along_axis(gain, order, 1) * discount).sum(1) / np.maximum(ideal, 1e-9)
     return found

@@ -31,7 +31,7 @@ class Slates:
 
     ``candidate`` int64 ``(l, k)`` rows, -1 = padding; ``feature`` ``(l, k, f)``; ``label`` bool ``(l, k, heads)``;
     ``position`` int64 ``(l, k)``, -1 where the place was not shown; ``past`` the histories ``(l, t)``; ``context`` one
-    per slate.
+    per slate; ``weight`` what the heads' actions are worth ``(heads,)``, all the same where there is none.
     """
 
     user: np.ndarray
@@ -42,9 +42,22 @@ class Slates:
     label: np.ndarray
     position: np.ndarray
     context: Sequence[Attributes] = ()
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def gain(self, at: np.ndarray) -> np.ndarray:
+        """Return what came of each candidate of the slates *at*, ``(len(at), k)``, at least 0.
+
+        The sum of the weights of what was done: what serving adds up by probability (Järvelin & Kekäläinen, 2002, for
+        graded relevance).
+        """
+        label = self.label[at]
+        gain = np.zeros(label.shape[:2])
+        for head in range(label.shape[2]):  # one by one: numbers in place of flags would take eight times the memory
+            gain += label[..., head] * (1.0 if self.weight is None else float(self.weight[head]))
+        return np.maximum(gain, 0.0, out=gain)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -59,7 +72,8 @@ def judged_slates(slates: Slates, judges: Mask) -> np.ndarray:
     action that never comes from a slate, such as a view on the way, they say nothing, and lists in which such an action
     was wanted would judge by chance.
     """
-    useful = np.flatnonzero(judges & slates.label.any((1, 2)))
+    asked = np.flatnonzero(judges)
+    useful = asked[slates.gain(asked).any(1)]
     shown = useful[(slates.position[useful] >= 0).any(1)]
     return shown if shown.size >= ENOUGH_SHOWN else useful
 
