@@ -19,7 +19,7 @@ SPECTRAL = ["--set", "training.deep=off", "--set", "training.dim=16"]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "slatewise", *arguments]
-    return subprocess.run(command, capture_output=True, timeout=120, text=True, check=False)
+    return subprocess.run(command, capture_output=True, timeout=400, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

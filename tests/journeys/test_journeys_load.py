@@ -22,7 +22,7 @@ def test_bench_loads_a_real_server_with_every_kind_of_request(tmp_path: Path, se
     mix = "fresh=0.2,returning=0.5,event=0.15,item=0.15"
     command = [sys.executable, "-m", "slatewise", "bench", "--url", f"http://127.0.0.1:{server.port}", "--name", "b1"]
     command += ["--rate", "60", "--duration", "2", "--warmup", "0.5", "--users", "20", "--mix", mix, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert set(told["kinds"]) == {"fresh", "returning", "event", "item"}

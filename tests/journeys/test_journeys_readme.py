@@ -43,7 +43,7 @@ def commands(word: str) -> list[str]:
 
 def run(command: str, folder: Path, more: Mapping[str, str] = LINEAR) -> str:
     done = subprocess.run(
-        command, shell=True, cwd=folder, env=environment(more), capture_output=True, timeout=170, check=False
+        command, shell=True, cwd=folder, env=environment(more), capture_output=True, timeout=400, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
     return done.stdout.decode()
@@ -103,7 +103,7 @@ def test_the_python_example_runs(shop_folder: Path) -> None:
     script = shop_folder / "example.py"
     script.write_text(code)
     done = subprocess.run(
-        [sys.executable, str(script)], env=environment(LINEAR), capture_output=True, timeout=170, check=False
+        [sys.executable, str(script)], env=environment(LINEAR), capture_output=True, timeout=400, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
     assert b"AnswerItem" in done.stdout

@@ -20,7 +20,7 @@ SOURCES = Path(__file__).parents[2] / "src" / "slatewise"
 def test_program_where_data_belongs_is_never_run(tmp_path: Path) -> None:
     child = Path(__file__).with_name("canary_child.py")
     command = [sys.executable, str(child), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["classes"] == []
