@@ -105,6 +105,6 @@ def test_a_server_that_is_silent_or_gone_is_named_by_its_address(tiny: Tiny, pla
 
 
 def test_a_core_that_does_not_exist_is_refused_before_anything_is_sent(tiny: Tiny, plan: Callable[..., Plan]) -> None:
-    with pytest.raises(InputError, match="cpu: got 4096, expected one of 0"):
+    with pytest.raises(InputError, match=r"cpu: got 4096, expected one of \d"):
         prepare(plan(cpu=4096))
     assert tiny.asked == []
