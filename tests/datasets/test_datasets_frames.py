@@ -123,6 +123,13 @@ def test_what_holds_no_rows_is_an_input_error(wrong: object) -> None:
         read(wrong)
 
 
+def test_text_that_is_no_text_is_an_input_error() -> None:
+    offsets = pa.array([0, 1], pa.int32()).buffers()[1]
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xff")])
+    with pytest.raises(InputError, match=r"interactions: got 'values that are not what .* UTF8"):
+        read(pa.table({"user_id": ["u"], "item_id": broken}))
+
+
 def test_strict_names_the_frame_and_the_row() -> None:
     with pytest.raises(InputError, match=r"interactions:3.*missing user_id"):
         read(frame(), strict=True)

@@ -55,7 +55,8 @@ BARE = """
     from slatewise.http.supervisor import Supervisor
     work = "import os, sys, threading; sys.path[:0] = {path}; from slatewise.http.seat import Seat;"
     work += "seat = Seat.read(sys.argv[-1]); over = threading.Event(); seat.watch(over.set);"
-    work += "print(os.getpid(), flush=True); seat.ready(); over.wait()"
+    # In one piece: both say so at once, to one pipe.
+    work += "os.write(1, b'%d%c' % (os.getpid(), 10)); seat.ready(); over.wait()"
     command = [sys.executable, "-c", work.format(path=sys.path)]
     Supervisor(command, 2, "127.0.0.1", 0, lambda url: print(url, flush=True)).run()
 """

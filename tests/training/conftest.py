@@ -41,7 +41,7 @@ def given(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Itera
     log = SqliteEventLog(tmp_path_factory.mktemp("world") / "log.sqlite", settings.action_names)
     items, users, events = walkers()
     log.append([*items, *users, *events])
-    yield read_input(log, LiveCatalogue.load(log), LiveUsers(log, settings.storage, settings.seen_actions))
+    yield read_input(log, LiveCatalogue.load(log), LiveUsers(log, settings.storage, settings.seen_actions), settings)
     log.close()
 
 

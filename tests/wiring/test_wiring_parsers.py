@@ -210,6 +210,7 @@ def test_any_path_is_an_id_or_refused(raw: str) -> None:
 @pytest.mark.parametrize("name", ["interactions", "items"])
 @settings(FUZZ, max_examples=12)
 @example(cuts=[(206, 128)], junk=b"", keep=0)  # a column's name that is no UTF-8
+@example(cuts=[(1452, 128)], junk=b"", keep=0)  # an item's id that is none
 @given(cuts=CUTS, junk=JUNK, keep=st.integers(0, 2_000))
 def test_any_parquet_file_is_imported_or_refused_in_our_own_words(
     tmp_path_factory: pytest.TempPathFactory, name: str, cuts: list[tuple[int, int]], junk: bytes, keep: int

@@ -56,6 +56,11 @@ def read_frame(source: Any, name: str) -> Sheet:
 
 
 def _typed(table: pa.Table, name: str) -> Sheet:
+    try:
+        # What is declared as text may be any bytes, and whatever reads them would trip over those.
+        table.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise InputError(name, "values that are not what their columns declare", f"whole ones: {error}") from error
     names = table.column_names
     if len(set(names)) < len(names):
         raise InputError(name, ", ".join(sorted(n for n in set(names) if names.count(n) > 1)), "names that differ")
