@@ -49,6 +49,10 @@ def test_a_purchase_that_names_no_request_belongs_to_the_slate_that_was_clicked_
     found = follow_ups(done, [shown("r", 1, 0, 3, 4)], {"r": [(3, CLICK)]})
     assert found == {"r": [(3, CLICK), (3, BUY)]}
     assert named_by_requests(done, [shown("r", 1, 0, 3, 4)], found).all(), "it is not taken for found alone as well"
+    held_out = done.take(slice(1, 2))
+    assert leading_to(held_out, [shown("r", 1, 0, 3, 4)], found).all(), (
+        "held out, it takes the slate that tells it along"
+    )
 
 
 @pytest.mark.parametrize(

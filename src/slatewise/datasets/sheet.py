@@ -132,7 +132,7 @@ def as_text(array: pa.Array, name: str) -> pa.Array:
         return pc.binary_join(pc.cast(array, pa.list_(pa.string())), "|")
     try:
         return pc.cast(array, pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # Arrow's word for a cast that it lacks
         raise InputError(name, str(kind), "text or numbers") from error
 
 

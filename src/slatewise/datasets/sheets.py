@@ -49,7 +49,7 @@ def read_frame(source: Any, name: str) -> Sheet:
             table = pa.table(source)
         else:
             raise InputError(name, type(source).__name__, "a DataFrame, a pyarrow Table, or the path of a file")
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:  # the last: types that it lacks
         raise InputError(name, type(source).__name__, f"columns of one type each: {error}") from error
     # pandas sends along an index that has no name, such as that of a filtered frame; it says nothing of the rows.
     return _typed(table.drop_columns([c for c in table.column_names if _NAMELESS_INDEX.match(c)]), name)

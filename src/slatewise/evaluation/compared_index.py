@@ -60,10 +60,10 @@ class ComparedIndex:
         return rows, scores
 
     def upsert(self, rows: Rows, vectors: Vectors) -> None:
-        raise NotImplementedError("compared indexes are read only")
+        raise NotImplementedError("compared indexes are read only")  # evaluation writes to none
 
     def remove(self, rows: Rows) -> None:
-        raise NotImplementedError("compared indexes are read only")
+        raise NotImplementedError("compared indexes are read only")  # evaluation writes to none
 
     def save(self, folder: Path) -> None:
-        raise NotImplementedError("compared indexes are read only")
+        raise NotImplementedError("compared indexes are read only")  # evaluation writes to none

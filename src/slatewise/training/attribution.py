@@ -6,26 +6,21 @@ that was clicked on all the same (last-touch attribution). Numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from slatewise.domain.columns import Interactions
-from slatewise.domain.events import Impression
 from slatewise.domain.ids import Mask, Rows
+from slatewise.training.material import LoggedSlate, Reactions
 
 HOUR_S = 3_600.0
-
-Entry = tuple[int, int, Impression, Rows]
-"""Log offset, user row, what was shown, the rows of that."""
-Reactions = Mapping[str, Sequence[tuple[int, int]]]
-"""``(item row, action index)`` by request."""
 
 
 def with_follow_ups(
     interactions: Interactions,
-    impressions: Sequence[Entry],
+    impressions: Sequence[LoggedSlate],
     reactions: Reactions,
     weights: npt.NDArray[np.float64],
     hours: float,
@@ -61,13 +56,13 @@ def with_follow_ups(
     return found
 
 
-def named_by_requests(interactions: Interactions, impressions: Sequence[Entry], reactions: Reactions) -> Mask:
+def named_by_requests(interactions: Interactions, impressions: Sequence[LoggedSlate], reactions: Reactions) -> Mask:
     """Mark the interactions that came from one of these slates: the same user, item and action; shape ``(n,)``."""
     named, own = _numbers(_told(impressions, reactions), interactions)
     return np.isin(own, named)
 
 
-def leading_to(interactions: Interactions, impressions: Sequence[Entry], reactions: Reactions) -> Mask:
+def leading_to(interactions: Interactions, impressions: Sequence[LoggedSlate], reactions: Reactions) -> Mask:
     """Mark the slates from which one of these interactions came, by the same rule; shape ``(len(impressions),)``."""
     told = _told(impressions, reactions)
     named, own = _numbers(told, interactions)
@@ -76,7 +71,7 @@ def leading_to(interactions: Interactions, impressions: Sequence[Entry], reactio
     return mask
 
 
-def _told(impressions: Sequence[Entry], reactions: Reactions) -> npt.NDArray[np.int64]:
+def _told(impressions: Sequence[LoggedSlate], reactions: Reactions) -> npt.NDArray[np.int64]:
     """Return what is said of each reaction, ``(m, 4)``: the slate's place, user, item and action."""
     told = [
         (place, user, row, action)

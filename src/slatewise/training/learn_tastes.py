@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from slatewise.domain.events import Impression
-from slatewise.domain.ids import Mask, Rows
+from slatewise.domain.ids import Mask
 from slatewise.domain.settings import TrainingSettings
 from slatewise.models.taste_table import TasteTable
 from slatewise.training.attribution import named_by_requests
 from slatewise.training.fit_tastes import FittedTastes, fit_tastes
-from slatewise.training.material import Material, TrainingInput
+from slatewise.training.material import LoggedSlate, Material, TrainingInput
 from slatewise.training.moments import impression_moments, interaction_moments, is_replayable
 from slatewise.training.progress import Progress
 from slatewise.training.shown import shown_of
@@ -56,9 +55,7 @@ def learn_tastes(
 
     alone = ~named_by_requests(interactions, given.impressions, given.reactions)
 
-    def fit(
-        entries: Sequence[tuple[int, int, Impression, Rows]], known: Mask, passes: int | None = None
-    ) -> FittedTastes:
+    def fit(entries: Sequence[LoggedSlate], known: Mask, passes: int | None = None) -> FittedTastes:
         found = interaction_moments(interactions, alone & known, material.positive, FOUND_AT_MOST, rng)
         beside = shown_of([replace(m, shown=np.array(list(m.wanted))) for m in found], len(material.actions))
         moments = impression_moments(entries, given.reactions, interactions, len(entries), rng)

@@ -16,18 +16,22 @@ from slatewise.domain.ids import Rows
 from slatewise.ports.models import Bag
 from slatewise.ports.stores import Catalogue
 
+LoggedSlate = tuple[int, int, Impression, Rows]
+"""Log offset, user row, the impression, and the rows that it showed."""
+Reactions = Mapping[str, Sequence[tuple[int, int]]]
+"""``(item row, action index)`` by request."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingInput:
     """All that the LEARN line reads. Columns are by catalogue row and user row.
 
-    ``impressions`` holds ``(offset, user row, impression, shown rows)`` in log order; ``reactions`` holds
-    ``(item row, action index)`` by request; ``items`` describes every catalogue row, ``users`` the described user rows.
+    ``impressions`` are in log order; ``items`` describes every catalogue row, ``users`` the described user rows.
     """
 
     interactions: Interactions
-    impressions: Sequence[tuple[int, int, Impression, Rows]]
-    reactions: Mapping[str, Sequence[tuple[int, int]]]
+    impressions: Sequence[LoggedSlate]
+    reactions: Reactions
     items: Sequence[Mapping[str, AttributeValue]]
     users: Mapping[int, Mapping[str, AttributeValue]]
     catalogue: Catalogue

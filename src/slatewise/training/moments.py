@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from slatewise.domain.columns import Interactions
-from slatewise.domain.events import Attributes, Impression
+from slatewise.domain.events import Attributes
 from slatewise.domain.history import EMPTY_HISTORY, History
 from slatewise.domain.ids import Mask, Rows
-from slatewise.training.material import Histories
+from slatewise.training.material import Histories, LoggedSlate, Reactions
 
 REAL_TIMES_FROM = 1e8
 """Times below this (March 1973) are positions or counters, not instants: they do not order different users."""
@@ -100,16 +100,15 @@ def interaction_moments(
 
 
 def impression_moments(
-    impressions: Sequence[tuple[int, int, Impression, Rows]],
-    reactions: Mapping[str, Sequence[tuple[int, int]]],
+    impressions: Sequence[LoggedSlate],
+    reactions: Reactions,
     interactions: Interactions,
     limit: int,
     rng: np.random.Generator,
 ) -> list[Moment]:
-    """Return up to *limit* moments from what was shown: ``(offset, user row, impression, shown rows)`` in log order.
+    """Return up to *limit* moments from what was shown, *impressions* in log order.
 
-    *reactions* holds ``(item row, action index)`` by request. Impressions without any reaction stay in: they teach how
-    often nothing is wanted.
+    Impressions without any reaction stay in: they teach how often nothing is wanted.
     """
     histories = Histories.of(interactions)
     chosen = np.sort(rng.choice(len(impressions), min(limit, len(impressions)), replace=False))

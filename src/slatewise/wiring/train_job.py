@@ -15,9 +15,7 @@ from slatewise.bundles.card import render_card
 from slatewise.bundles.manifest import seal
 from slatewise.bundles.registry import FolderRegistry
 from slatewise.bundles.vocabulary import save_vocabulary
-from slatewise.domain.events import Impression
 from slatewise.domain.holdout import HoldoutMode
-from slatewise.domain.ids import Rows
 from slatewise.domain.settings import Settings
 from slatewise.features.attributes import describe
 from slatewise.ports.clock import Clock
@@ -26,7 +24,7 @@ from slatewise.storage.catalogue import LiveCatalogue
 from slatewise.storage.users import LiveUsers
 from slatewise.training.attribution import with_follow_ups
 from slatewise.training.learn import learn
-from slatewise.training.material import TrainingInput
+from slatewise.training.material import LoggedSlate, TrainingInput
 from slatewise.training.progress import Progress
 from slatewise.version import __version__
 from slatewise.wiring.settings import to_toml
@@ -59,7 +57,7 @@ def read_input(log: LogStore, catalogue: LiveCatalogue, users: LiveUsers, settin
     )
 
 
-def _impressions(log: LogStore, catalogue: LiveCatalogue, end: int) -> Sequence[tuple[int, int, Impression, Rows]]:
+def _impressions(log: LogStore, catalogue: LiveCatalogue, end: int) -> Sequence[LoggedSlate]:
     newest = list(log.impressions(0, end))[-NEWEST_IMPRESSIONS:]
     rows = log.user_rows({impression.user_id for _, impression in newest})
     found = []
